@@ -1,0 +1,151 @@
+# Copyright (c) 2026 groundcrew contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs a program as an app's user, in the app's sandbox. PRIVATE to the collection: may change at any time."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import subprocess
+import typing as t
+from collections.abc import Mapping, Sequence
+
+from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
+from ansible_collections.groundcrew.django.plugins.module_utils._units import STEP_SANDBOX
+
+# Lines of a failed program that reach the operator's screen.
+LAST_LINES = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a program left behind: its exit status and its output."""
+
+    rc: int
+    stdout: str
+    stderr: str
+
+    def last_lines(self, count: int = LAST_LINES) -> str:
+        """The end of what it said: errors last, because that is where people look first."""
+        text = self.stdout.rstrip() + "\n" + self.stderr.rstrip()
+        return "\n".join(text.strip().splitlines()[-count:])
+
+
+class Runner(t.Protocol):
+    """The way the parts of a release run programs; tests hand in another one."""
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        title: str,
+        cwd: str = "/",
+        env: Mapping[str, str] | None = None,
+        writable: Sequence[str] = (),
+        environment_file: str = "",
+        network: bool = True,
+        timeout: int = 900,
+        check: bool = True,
+        stdin: str = "",
+    ) -> Result:
+        """Run ``argv`` and wait for it.
+
+        :param title: an imperative sentence that the operator sees, such as "Install the dependencies".
+        :param env: variables beside the environment file; never a secret, because they stand in the process list.
+        :param writable: directories that the program may write, beside its private /tmp.
+        :param environment_file: a file that systemd reads as root and hands to the program; secrets belong there.
+        :param timeout: seconds until systemd ends the program with all its children.
+        :param check: raise :class:`ReleaseError` with the last lines when the exit status is not 0.
+        """
+
+
+class SandboxRunner:
+    """Runs each program in a transient unit of systemd's: nothing of it outlives the step."""
+
+    def __init__(self, app: str, user: str, home: str) -> None:
+        self.app = app
+        self.user = user
+        self.home = home
+        self._count = 0
+
+    def command(
+        self,
+        argv: Sequence[str],
+        *,
+        title: str,
+        cwd: str = "/",
+        env: Mapping[str, str] | None = None,
+        writable: Sequence[str] = (),
+        environment_file: str = "",
+        network: bool = True,
+        timeout: int = 900,
+    ) -> list[str]:
+        """The complete argv, systemd-run included."""
+        self._count += 1
+        slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40]
+        properties = {
+            **STEP_SANDBOX,
+            "User": self.user,
+            "Group": self.user,
+            "WorkingDirectory": cwd,
+            "RuntimeMaxSec": str(timeout),
+            "ReadWritePaths": " ".join(writable),
+        }
+        if environment_file:
+            properties["EnvironmentFile"] = environment_file
+        if not network:
+            properties["PrivateNetwork"] = "yes"
+        command = [
+            "systemd-run",
+            "--pipe",
+            "--wait",
+            "--collect",
+            "--quiet",
+            f"--unit={self.app}-step-{os.getpid()}-{self._count}-{slug}",
+            # Without a description the whole command line would stand in the journal.
+            f"--description={self.app}: {title}",
+        ]
+        command += [f"--property={key}={value}" for key, value in properties.items() if value]
+        command += [f"--setenv={key}={value}" for key, value in {"HOME": self.home, **(env or {})}.items()]
+        return [*command, "--", *argv]
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        title: str,
+        cwd: str = "/",
+        env: Mapping[str, str] | None = None,
+        writable: Sequence[str] = (),
+        environment_file: str = "",
+        network: bool = True,
+        timeout: int = 900,
+        check: bool = True,
+        stdin: str = "",
+    ) -> Result:
+        """See :meth:`Runner.run`."""
+        command = self.command(
+            argv,
+            title=title,
+            cwd=cwd,
+            env=env,
+            writable=writable,
+            environment_file=environment_file,
+            network=network,
+            timeout=timeout,
+        )
+        done = subprocess.run(
+            command,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+        )
+        result = Result(done.returncode, done.stdout, done.stderr)
+        if check and result.rc != 0:
+            raise ReleaseError(f"{title}: the command ended with status {result.rc}.", output=result.last_lines())
+        return result
