@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.conf.urls.static import static
 from django.contrib import admin
+from django.contrib.staticfiles.urls import staticfiles_urlpatterns
 from django.urls import path
 
 from guestbook import views
@@ -16,6 +17,7 @@ urlpatterns = [
     path("whoami/", views.whoami, name="whoami"),
     path("healthz", views.healthz, name="healthz"),
     path("admin/", admin.site.urls),
-    # For development alone: it is empty unless DEBUG. In production the web server answers for uploads.
+    # For development alone: both are empty unless DEBUG. In production the web server answers for files.
+    *staticfiles_urlpatterns(),
     *static(settings.MEDIA_URL, document_root=settings.MEDIA_ROOT),
 ]

@@ -58,7 +58,7 @@ def database(request: HttpRequest) -> HttpResponse:
                    CASE WHEN inet_server_addr() IS NULL THEN 'unix socket' ELSE 'TCP, ' || host(inet_server_addr()) END
         """
     else:
-        query = "SELECT 'SQLite ' || sqlite_version(), '', 'a file', 'none: it is a library'"
+        query = "SELECT 'SQLite ' || sqlite_version(), 'none', 'a file', 'none'"
     with connection.cursor() as cursor:
         cursor.execute(query)
         values = cursor.fetchone()

@@ -88,6 +88,7 @@ class VisitsTests(SiteTestCase):
 
 class OtherViewsTests(SiteTestCase):
     def test_database(self) -> None:
+        self.assertContains(self.client.get("/database/"), '<dd id="entries">0</dd>')
         Entry.objects.create(name="Ada", message="Hello")
         response = self.client.get("/database/")
         self.assertContains(response, '<dd id="entries">1</dd>')
