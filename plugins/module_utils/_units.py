@@ -104,9 +104,14 @@ def start_command(kind: str, python: str, entry: str, tuning: Mapping[str, t.Any
     return [python, "-m", server.module, *server.arguments(tuning), entry]
 
 
-def quote(argument: str) -> str:
-    """One argument for ``ExecStart=``: neither specifiers nor variables of systemd's are expanded in it."""
-    escaped = argument.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+def quote(text: str, *, variables: bool = False) -> str:
+    """One word of a unit file, with none of systemd's specifiers expanded.
+
+    :param variables: the setting would expand ``$NAME`` too, as ``ExecStart=`` does and ``Environment=`` does not.
+    """
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    if variables:
+        escaped = escaped.replace("$", "$$")
     return f'"{escaped}"'
 
 
@@ -136,7 +141,7 @@ def release_dropin(
     lines = ["# Written by groundcrew.django at the deploy of this release; it is never edited afterwards.", "[Service]"]
     service: dict[str, str] = {
         "Type": "notify" if SERVERS[kind].notifies else "exec",
-        "ExecStart": " ".join(quote(part) for part in command),
+        "ExecStart": " ".join(quote(part, variables=True) for part in command),
         "WorkingDirectory": directory,
         "User": user,
         "Group": user,

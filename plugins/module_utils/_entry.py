@@ -1,0 +1,49 @@
+# Copyright (c) 2026 groundcrew contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The modules through which an app server finds the project. Pure. PRIVATE to the collection.
+
+nginx reaches the app over a unix socket, where a server sees no visitor's address and no https. nginx sets both
+headers itself on every request and nobody else may connect to the socket, so they can be believed here.
+"""
+
+from __future__ import annotations
+
+_WSGI = '''\
+"""Laid beside the project by groundcrew.django: gives each request the visitor's address and scheme."""
+
+from {module} import {name} as _project
+
+
+def application(environ, start_response):
+    environ["REMOTE_ADDR"] = environ.get("HTTP_X_REAL_IP", "")
+    environ["wsgi.url_scheme"] = environ.get("HTTP_X_FORWARDED_PROTO", "http")
+    return _project(environ, start_response)
+'''
+
+_ASGI = '''\
+"""Laid beside the project by groundcrew.django: gives each request the visitor's address and scheme."""
+
+from {module} import {name} as _project
+
+_SECURE = {{"http": "https", "websocket": "wss"}}
+
+
+async def application(scope, receive, send):
+    if scope["type"] in _SECURE:
+        headers = dict(scope["headers"])
+        scope = dict(scope, client=(headers.get(b"x-real-ip", b"").decode("latin-1"), 0))
+        if headers.get(b"x-forwarded-proto") == b"https":
+            scope["scheme"] = _SECURE[scope["type"]]
+    await _project(scope, receive, send)
+'''
+
+# From the kind of app server to the name of our module and its text.
+_ENTRIES = {"gunicorn": ("groundcrew_wsgi", _WSGI), "uvicorn": ("groundcrew_asgi", _ASGI)}
+
+
+def entry_module(kind: str, entry: str) -> tuple[str, str]:
+    """Name and text of the module that wraps ``entry`` ("package.module:callable") for the app server ``kind``."""
+    module, _, name = entry.partition(":")
+    file, text = _ENTRIES[kind]
+    return file, text.format(module=module, name=name or "application")

@@ -1,0 +1,168 @@
+# Copyright (c) 2026 groundcrew contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The environment of a release: composed, filled in, and written for systemd. Pure. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+import urllib.parse
+from collections.abc import Mapping
+
+from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
+
+# Debian's PostgreSQL listens here; libpq takes a directory for a host.
+POSTGRESQL_SOCKET = "/var/run/postgresql"
+
+# "$$" is a literal dollar; "${name}" a value of the app's record.
+_PLACEHOLDER = re.compile(r"\$(?:\$|\{([^}]*)\})")
+
+# systemd refuses any other control character in a variable, with no more than a line in the journal
+# (env_value_is_valid() in its src/basic/env-util.c), and would start the app without the variable.
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def _url(scheme: str, user: str, password: str, host: str, port: int | str, path: str) -> str:
+    credentials = urllib.parse.quote(user, safe="")
+    if password:
+        credentials += ":" + urllib.parse.quote(password, safe="")
+    where = f"{host}:{port}" if host else ""
+    return f"{scheme}://{credentials}@{where}/{urllib.parse.quote(path, safe='')}"
+
+
+def database_values(database: Mapping[str, t.Any], password: str) -> dict[str, str]:
+    """The values under ``${database.…}`` for one database of a record.
+
+    :param password: empty for a local one, where the socket's peer authentication needs none.
+    """
+    local = bool(database["local"])
+    return {
+        "name": database["name"],
+        "user": database["user"],
+        "host": POSTGRESQL_SOCKET if local else database["host"],
+        "port": str(database["port"]),
+        "password": password,
+        # dj-database-url and django-environ both read an empty host as the unix socket.
+        "url": _url("postgres", database["user"], password, "" if local else database["host"], database["port"], database["name"]),
+    }
+
+
+def redis_values(redis: Mapping[str, t.Any], instance: str, password: str) -> dict[str, str]:
+    """The values under ``${redis.cache.…}`` or ``${redis.queue.…}``."""
+    where = redis[instance]
+    number = str(redis["database"])
+    if redis["listen"] == "socket":
+        credentials = f"{urllib.parse.quote(redis['user'], safe='')}:{urllib.parse.quote(password, safe='')}"
+        url = f"unix://{credentials}@{where['socket']}?db={number}"
+    else:
+        url = _url("redis", redis["user"], password, where["host"], where["port"], number)
+    return {
+        "host": where["host"],
+        "port": str(where["port"]),
+        "socket": where["socket"],
+        "database": number,
+        "user": redis["user"],
+        "password": password,
+        "url": url,
+    }
+
+
+def placeholder_values(record: Mapping[str, t.Any], secrets: Mapping[str, str], release: str) -> dict[str, str]:
+    """Every name that ``${…}`` may hold in the app's ``env``, with its value.
+
+    :param secrets: all secrets of the app by name, generated ones included.
+    :param release: the id of the release.
+    """
+    values = {
+        "name": record["name"],
+        "domain": record["domains"][0],
+        "release": release,
+        "paths.media": record["paths"]["media"],
+        "paths.data": record["paths"]["data"],
+        "paths.static": f"{record['paths']['releases']}/{release}/static",
+    }
+    if record["database"]:
+        found = database_values(record["database"], secrets.get("database_password", ""))
+        values.update({f"database.{key}": value for key, value in found.items()})
+    for alias, database in record["databases"].items():
+        found = database_values(database, secrets.get(f"database_password_{alias}", secrets.get("database_password", "")))
+        values.update({f"databases.{alias}.{key}": value for key, value in found.items()})
+    if record["redis"]:
+        for instance in record["redis"]["instances"]:
+            found = redis_values(record["redis"], instance, secrets.get("redis_password", ""))
+            values.update({f"redis.{instance}.{key}": value for key, value in found.items()})
+        # A queue must never lose an entry, so the one URL names the instance that evicts nothing if there is one.
+        main = "queue" if "queue" in record["redis"]["instances"] else "cache"
+        values["redis.url"] = values[f"redis.{main}.url"]
+    values.update({f"secret.{name}": value for name, value in secrets.items()})
+    return values
+
+
+def substitute(text: str, values: Mapping[str, str]) -> str:
+    """Fill the placeholders of one value in.
+
+    :raises ReleaseError: for a name that the record does not have.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name is None:
+            return "$"
+        if name not in values:
+            known = ", ".join(sorted(values))
+            raise ReleaseError(f"${{{name}}} names nothing that this app has.", f"use one of: {known}")
+        return values[name]
+
+    return _PLACEHOLDER.sub(replace, text)
+
+
+def compose(record: Mapping[str, t.Any], secrets: Mapping[str, str], release: str) -> dict[str, str]:
+    """The whole environment of a release; what the user sets under ``env`` wins over what we supply."""
+    values = placeholder_values(record, secrets, release)
+    hosts = [*record["domains"]]
+    environment = {
+        "DEBUG": "False",
+        "SECRET_KEY": secrets["secret_key"],
+        "ALLOWED_HOSTS": ",".join(hosts),
+        "CSRF_TRUSTED_ORIGINS": ",".join(f"https://{host}" for host in hosts),
+        "STATIC_ROOT": values["paths.static"],
+        "MEDIA_ROOT": values["paths.media"],
+        "GROUNDCREW_RELEASE": release,
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+    }
+    database = record["database"]
+    if database:
+        environment["DATABASE_URL"] = values["database.url"]
+        environment["PGHOST"] = values["database.host"]
+        environment["PGUSER"] = values["database.user"]
+        environment["PGDATABASE"] = values["database.name"]
+        if not database["local"]:
+            environment["PGPORT"] = values["database.port"]
+            environment["PGPASSWORD"] = values["database.password"]
+    if record["redis"]:
+        environment["REDIS_URL"] = values["redis.url"]
+    environment.update({key: substitute("" if value is None else str(value), values) for key, value in record["env"].items()})
+    return environment
+
+
+def render(environment: Mapping[str, str]) -> str:
+    """The text of an ``EnvironmentFile=`` that systemd reads back unaltered.
+
+    Inside double quotes systemd.exec(5) takes everything literally, line ends included, apart from
+    a backslash before one of ``"``, ``\\``, ````` and ``$``.
+
+    :raises ReleaseError: for a control character, which systemd would answer by dropping the variable.
+    """
+    lines = []
+    for name, value in environment.items():
+        found = _FORBIDDEN.search(value)
+        if found:
+            raise ReleaseError(
+                f"env.{name} holds the control character {found.group(0)!r}, which systemd accepts in no variable.",
+                "remove it (a file with Windows line ends is the usual cause), or place the value by `files`",
+            )
+        escaped = re.sub(r'(["\\`$])', r"\\\1", value)
+        lines.append(f'{name}="{escaped}"\n')
+    return "".join(lines)

@@ -1,0 +1,193 @@
+# Copyright (c) 2026 groundcrew contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starting, asking and stopping one release's web server. PRIVATE to the collection: may change at any time."""
+
+from __future__ import annotations
+
+import dataclasses
+import http.client
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import time
+import typing as t
+from collections.abc import Callable, Mapping, Sequence
+
+from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
+
+# Seconds between two questions to an instance that is starting.
+HEALTH_INTERVAL = 0.25
+
+# Seconds that the old release is left to those who connected to it just before the switch.
+DRAIN = 3
+
+
+def systemctl(*arguments: str, check: bool = True) -> str:
+    """Run systemctl and return what it printed.
+
+    :raises ReleaseError: with systemd's words, when it failed and ``check`` is true.
+    """
+    done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)
+    if check and done.returncode != 0:
+        raise ReleaseError(f"systemctl {' '.join(arguments)} failed.", output=done.stderr)
+    return done.stdout.strip()
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Instance:
+    """One release as systemd knows it."""
+
+    unit: str
+    release: str
+
+    @property
+    def service(self) -> str:
+        """Name of the service unit."""
+        return f"{self.unit}@{self.release}.service"
+
+    @property
+    def socket(self) -> str:
+        """Name of the socket unit."""
+        return f"{self.unit}@{self.release}.socket"
+
+    @property
+    def dropin(self) -> pathlib.Path:
+        """The directory whose one file says how this release runs."""
+        return pathlib.Path(f"/etc/systemd/system/{self.service}.d")
+
+    def active(self) -> bool:
+        """Whether the service runs."""
+        return systemctl("is-active", self.service, check=False) == "active"
+
+    def install(self, dropin: str) -> None:
+        """Write down how the release runs; nothing is started yet."""
+        self.dropin.mkdir(parents=True, exist_ok=True)
+        (self.dropin / "release.conf").write_text(dropin, "utf-8")
+        systemctl("daemon-reload")
+
+    def start(self) -> None:
+        """Start socket and service.
+
+        :raises ReleaseError: with the journal of the service, when it does not get ready.
+        """
+        systemctl("start", self.socket)
+        try:
+            systemctl("start", self.service)
+        except ReleaseError as error:
+            raise ReleaseError(
+                "The app server of the new release does not start.",
+                "the lines below are its own; mend the cause and deploy again",
+                self.journal(),
+            ) from error
+
+    def stop(self) -> None:
+        """Stop both units; one does not stop the other, so that restarts keep the queue of waiting requests."""
+        systemctl("stop", self.service, self.socket, check=False)
+        systemctl("reset-failed", self.service, check=False)
+
+    def stop_later(self) -> None:
+        """Stop both units without keeping the deploy waiting."""
+        subprocess.run(
+            [
+                "systemd-run",
+                "--collect",
+                "--quiet",
+                f"--unit={self.unit}-drain-{self.release}",
+                f"--description=Stop {self.service} once its last visitors have been served",
+                "sh",
+                "-c",
+                f"sleep {DRAIN}; systemctl stop {self.service}; systemctl stop {self.socket}",
+            ],
+            check=False,
+            capture_output=True,
+        )
+
+    def remove(self) -> None:
+        """Forget the release: its units, and how it ran."""
+        self.stop()
+        if self.dropin.exists():
+            shutil.rmtree(self.dropin)
+            systemctl("daemon-reload")
+
+    def journal(self, lines: int = 40) -> str:
+        """What the service said last."""
+        argv = ["journalctl", "--no-pager", "--output=cat", f"--lines={lines}", f"--unit={self.service}"]
+        return subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False).stdout
+
+
+def healthy(status: int, wanted: Sequence[int]) -> bool:
+    """Whether an answer's status counts as healthy; with nothing wanted, everything below 400 does."""
+    return status in wanted if wanted else status < 400
+
+
+def ask(path: str, url: str, headers: Mapping[str, str], timeout: float = 10) -> tuple[int, str]:
+    """One GET over a unix socket: status and the first part of the body."""
+    connection = _SocketConnection(path, timeout)
+    try:
+        connection.request("GET", url, headers=dict(headers))
+        answer = connection.getresponse()
+        return answer.status, answer.read(2000).decode("utf-8", "replace")
+    finally:
+        connection.close()
+
+
+def wait_until_healthy(
+    question: Callable[[], tuple[int, str]],
+    instance: Instance,
+    health: Mapping[str, t.Any],
+    timeout: float,
+) -> None:
+    """Ask until the answer is a healthy one.
+
+    :param timeout: seconds that the instance has.
+    :raises ReleaseError: with the last answer and the instance's own words.
+    """
+    last = "no answer"
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        try:
+            status, body = question()
+        except (OSError, http.client.HTTPException) as error:
+            last = f"no answer ({error})"
+        else:
+            if healthy(status, health["status"]):
+                return
+            last = f"status {status}"
+            if status == 400 and "DisallowedHost" in body:
+                last += " (the host is not in ALLOWED_HOSTS)"
+        time.sleep(HEALTH_INTERVAL)
+    raise ReleaseError(
+        f"The new release does not answer {health['path']} as it should within {timeout:g} s: {last}.",
+        "if that page is not meant to answer, name another by `health: /path` or `health: {path: /, status: [404]}`",
+        instance.journal(),
+    )
+
+
+def switch(current: str, release: str) -> None:
+    """Point ``current`` at a release, in one step that nobody can see half done."""
+    new = f"{current}.new"
+    if os.path.islink(new):
+        os.unlink(new)
+    os.symlink(f"releases/{release}", new)
+    os.replace(new, current)
+
+
+def live_release(current: str) -> str:
+    """The id that ``current`` names; empty before the first release."""
+    return os.path.basename(os.readlink(current)) if os.path.islink(current) else ""
