@@ -34,9 +34,11 @@ def _url(scheme: str, user: str, password: str, host: str, port: int | str, path
 def database_values(database: Mapping[str, t.Any], password: str) -> dict[str, str]:
     """The values under ``${database.…}`` for one database of a record.
 
-    :param password: empty for a local one, where the socket's peer authentication needs none.
+    :param password: not used for a local one, where the socket's peer authentication needs none.
     """
     local = bool(database["local"])
+    if local:
+        password = ""
     return {
         "name": database["name"],
         "user": database["user"],

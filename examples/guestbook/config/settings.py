@@ -19,7 +19,7 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[:
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 # Which deploy of the code this is, for people who look at a page and wonder.
-RELEASE = env.str("RELEASE_ID", default="")
+RELEASE = env.str("GROUNDCREW_RELEASE", default="")
 
 INSTALLED_APPS = [
     "guestbook",

@@ -1,0 +1,51 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The ledger of releases."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from ansible_collections.groundcrew.django.plugins.module_utils._ledger import FAILED, GOOD, Entry, Ledger, surplus
+
+
+def entry(name: str, state: str = GOOD) -> Entry:
+    return Entry(name, "rev", "main", "print", "me@here", state)
+
+
+def test_the_ledger_reads_back_what_it_wrote(tmp_path: pathlib.Path) -> None:
+    path = str(tmp_path / "releases.json")
+    ledger = Ledger(path)
+    assert ledger.entries == []
+    ledger.entries.append(entry("a"))
+    ledger.first_done = True
+    ledger.mark(ledger.entries[0], FAILED, "failed")
+    again = Ledger(path)
+    assert again.first_done
+    found = again.find("a")
+    assert found is not None
+    assert found.state == FAILED
+    assert "failed" in found.times
+    assert again.find("b") is None
+
+
+@pytest.mark.parametrize(
+    ("states", "current", "keep", "result"),
+    [
+        ({"a": GOOD, "b": GOOD, "c": GOOD}, "c", 2, ["a"]),
+        ({"a": GOOD, "b": GOOD, "c": GOOD}, "a", 2, ["b"]),  # after a rollback the newest other good one stays
+        ({"a": GOOD, "b": FAILED, "c": GOOD}, "c", 2, ["b"]),
+        ({"a": GOOD, "b": FAILED, "c": FAILED}, "a", 5, ["b", "c"]),
+        ({"a": GOOD, "b": GOOD}, "b", 1, ["a"]),
+        ({"a": GOOD, "b": GOOD}, "b", 5, []),
+        ({}, "", 5, []),
+    ],
+)
+def test_surplus(states: dict[str, str], current: str, keep: int, result: list[str]) -> None:
+    assert surplus([entry(name, state) for name, state in states.items()], list(states), current, keep) == result
+
+
+def test_a_directory_that_the_ledger_does_not_know_is_surplus() -> None:
+    assert surplus([entry("b")], ["stray", "b"], "b", 5) == ["stray"]
