@@ -26,7 +26,7 @@ APT_SETTINGS = re.compile(r'(Acquire::(?:https?::|Check-|Retries|ForceIPv)[^ ]* 
 def files(distro: str) -> dict[str, str]:
     """Path on the server -> content."""
     authorities = _authorities()
-    pip = _pip_settings()
+    pip = pip_settings()
     found = {
         **{f"usr/local/share/ca-certificates/{name}.crt": pem for name, pem in authorities.items()},
         "etc/apt/sources.list": "".join(f"{line}\n" for line in apt_sources(distro)),
@@ -80,7 +80,7 @@ def _apt_credentials() -> dict[str, str]:
     return {str(path).lstrip("/"): path.read_text() for path in paths if os.access(path, os.R_OK)}
 
 
-def _pip_settings() -> dict[str, str]:
+def pip_settings() -> dict[str, str]:
     """pip's settings of this machine that say where packages come from; paths of this machine mean nothing there."""
     parser = configparser.RawConfigParser()
     home = Path.home()
