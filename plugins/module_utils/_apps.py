@@ -1,0 +1,144 @@
+# Copyright (c) 2026 groundcrew contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The app record: every name, path and port that follows from an app's description. Pure. PRIVATE to the collection.
+
+Nothing else in the collection builds such a name; roles and modules take it from the record.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+import zlib
+from collections.abc import Mapping
+
+# Redis has no numbers by name, so an app's follows from its name; the role configures this many.
+REDIS_DATABASES = 1024
+REDIS_PORTS = {"cache": 6379, "queue": 6380}
+
+_SECRET = re.compile(r"\$(?:\$|\{secret\.([a-z][a-z0-9_]{0,63})\})")
+
+Record = dict[str, t.Any]
+
+
+def record(app: Mapping[str, t.Any]) -> Record:
+    """The complete record of one app.
+
+    :param app: a description with every key of `_app_spec.SPEC` in it, as `_app_spec.Walk` leaves it.
+    """
+    name = app["name"]
+    root = f"/srv/{name}"
+    config = f"/etc/groundcrew/{name}"
+    database = _database(app["database"], name, name) if app["database"] is not False else None
+    databases = {alias: _database(further, name, f"{name}_{alias}") for alias, further in app["databases"].items()}
+    redis = _redis(app["redis"], name, f"{config}/secrets") if app["redis"] is not False else {}
+    return {
+        "name": name,
+        "domains": app["domains"],
+        "redirect_domains": app["redirect_domains"],
+        "static_domain": app["static_domain"],
+        "media_domain": app["media_domain"],
+        "user": name,
+        "group": name,
+        "paths": {
+            "root": root,
+            "releases": f"{root}/releases",
+            "current": f"{root}/current",
+            "shared": f"{root}/shared",
+            "media": f"{root}/shared/media",
+            "static": f"{root}/shared/static",
+            "public": f"{root}/shared/public",
+            "data": f"{root}/shared/data",
+            "socket": f"{root}/current/run/web.sock",
+            "config": config,
+            "secrets": f"{config}/secrets",
+            "state": f"/var/lib/groundcrew/{name}",
+            "cache": f"/var/cache/groundcrew/{name}",
+            "tls": f"/etc/groundcrew/tls/{name}",
+        },
+        "units": {"web": f"{name}-web", "boot": f"{name}-web.service"},
+        "source": {
+            "kind": "repo" if app["source"]["repo"] else "path",
+            **app["source"],
+            "repo": app["source"]["repo"] or "",
+            "key": app["source"]["key"] or "",
+            "path": app["source"]["path"] or "",
+        },
+        "directory": (app["directory"] or "").removeprefix("./").strip("/").removeprefix("."),
+        "settings": app["settings"] or "",
+        "python": app["python"] or "",
+        "packages": app["packages"],
+        "dependencies": app["dependencies"],
+        "commands": app["commands"],
+        "files": app["files"],
+        "shared_paths": [path.removeprefix("./").rstrip("/") for path in app["shared_paths"]],
+        "env": app["env"],
+        "secrets": _secrets(app, database, databases, redis),
+        "database": database,
+        "databases": databases,
+        "redis": redis,
+        "media": app["media"],
+        "body_size": app["body_size"].lower(),
+        "locations": app["locations"],
+        "server": {**app["server"], "entry": app["server"]["entry"] or ""},
+        "health": app["health"],
+        "check": app["check"],
+        "production_settings": app["production_settings"],
+    }
+
+
+def _database(described: Mapping[str, t.Any], app: str, default_name: str) -> dict[str, t.Any]:
+    return {
+        "kind": "postgresql",
+        "local": not described["host"],
+        "host": described["host"] or "",
+        "port": described["port"],
+        "name": described["name"] or default_name,
+        "user": described["user"] or app,
+        "extensions": described["extensions"],
+    }
+
+
+def redis_socket(instance: str) -> str:
+    """The unix socket of a Redis instance."""
+    return f"/run/redis-{instance}/redis.sock"
+
+
+def _redis(described: Mapping[str, t.Any], name: str, secrets: str) -> dict[str, t.Any]:
+    instances = [instance for instance in REDIS_PORTS if described[instance]]
+    number = described["database"]
+    return {
+        "listen": described["listen"],
+        "database": zlib.crc32(name.encode()) % REDIS_DATABASES if number is None else number,
+        "instances": instances,
+        **{
+            instance: {"host": "127.0.0.1", "port": REDIS_PORTS[instance], "socket": redis_socket(instance)}
+            for instance in instances
+        },
+        "user": name,
+        "password_file": f"{secrets}/redis_password",
+    }
+
+
+def _secrets(
+    app: Mapping[str, t.Any],
+    database: Mapping[str, t.Any] | None,
+    databases: Mapping[str, Mapping[str, t.Any]],
+    redis: Mapping[str, t.Any],
+) -> dict[str, dict[str, int | None]]:
+    """Every secret that the app needs on its server; ``generate: null`` marks one that only the vault can give."""
+    found: dict[str, int | None] = {"secret_key": 64}
+    if redis:
+        found["redis_password"] = 48
+    if database and not database["local"]:
+        found["database_password"] = None
+    found |= {f"database_password_{alias}": None for alias, further in databases.items() if not further["local"]}
+    if app["source"]["key"]:
+        found[app["source"]["key"]] = None
+    for value in app["env"].values():
+        for name in _SECRET.findall(value):
+            if name:
+                found.setdefault(name, None)
+    found |= {name: described["generate"] for name, described in app["secrets"].items()}
+    return {name: {"generate": length} for name, length in found.items()}
