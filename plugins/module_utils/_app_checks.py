@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from ansible_collections.groundcrew.django.plugins.module_utils import _app_rules as rules
 from ansible_collections.groundcrew.django.plugins.module_utils._app_spec import SPEC, AppError, Problem, Walk, shown
-from ansible_collections.groundcrew.django.plugins.module_utils._apps import Record, record
+from ansible_collections.groundcrew.django.plugins.module_utils._apps import BUILT_IN_SECRETS, Record, record
 from ansible_collections.groundcrew.django.plugins.module_utils._environment import placeholder_values
 
 Secrets = Mapping[str, t.Any]
@@ -193,7 +193,10 @@ def _locations(walk: Walk, found: dict[str, t.Any], path: str) -> None:
 
 
 def _placeholders(walk: Walk, made: Record, path: str) -> None:
-    values = placeholder_values(made, dict.fromkeys(made["secrets"], ""), "")
+    usable = {*made["secrets"], *made["given_secrets"], *BUILT_IN_SECRETS}
+    if not made["redis"]:
+        usable.discard("redis_password")
+    values = placeholder_values(made, dict.fromkeys(usable, ""), "")
     known = sorted(name for name in values if not name.startswith("secret."))
     for variable, text in made["env"].items():
         here = f"{path}.env.{variable}"
@@ -206,7 +209,12 @@ def _placeholders(walk: Walk, made: Record, path: str) -> None:
                     here, "has a single $: write $$ for a dollar sign, or ${...} for a value of the app's record"
                 )
             elif name.startswith("secret."):
-                walk.refuse(here, f"${{{name}}} is no name of a secret (lower case letters, digits and underscores)")
+                wrong = (
+                    "needs redis"
+                    if name == "secret.redis_password"
+                    else rules.secret_name(name.removeprefix("secret."))
+                )
+                walk.refuse(here, f"${{{name}}} {wrong}")
             else:
                 close = difflib.get_close_matches(name, known, n=1)
                 meant = f"did you mean ${{{close[0]}}}? " if close else ""
@@ -275,8 +283,8 @@ def _vault(placed: _Placed, described: set[str], secrets: t.Any) -> Iterator[Pro
     for path, app in placed:
         given = secrets.get(app["name"])
         have = given if isinstance(given, Mapping) else {}
-        for secret, how in app["secrets"].items():
-            if app["name"] and how["generate"] is None and have.get(secret) is None and not _covered(secret, have):
+        for secret in app["given_secrets"]:
+            if app["name"] and have.get(secret) is None and not _covered(secret, have):
                 yield Problem(path, _missing(secret, app))
 
 
@@ -298,7 +306,7 @@ def _missing(secret: str, app: Record) -> str:
 
 def _given(path: str, given: Mapping[t.Any, t.Any], app: Record) -> Iterator[Problem]:
     # A template of `files` may use any name, so a foreign one is only wrong when it looks like a misspelling.
-    known = {*app["secrets"], "secret_key", "database_password", "redis_password"}
+    known = {*app["secrets"], *app["given_secrets"], *BUILT_IN_SECRETS, "database_password"}
     for name, value in given.items():
         here = f"{path}.{name}"
         close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.85)

@@ -22,18 +22,18 @@ Rule = Callable[[t.Any], str]
 # already, now or when one of the packages below is installed later.
 RESERVED_NAMES = {
     "users and groups of Debian": """
-        adm audio avahi backup bin cdrom clock crontab daemon dialout dip disk docker fax floppy ftp games gnats input irc
-        kmem kvm list lp mail man messagebus netdev news nobody nogroup operator plugdev polkitd proxy render root rtkit
-        sasl sgx shadow src ssh sshd ssl-cert staff sudo sync sys syslog tape tcpdump tftp tss tty users utmp uucp uuidd
-        video voice wheel www-data""",
+        adm audio avahi backup bin cdrom clock crontab daemon dialout dip disk docker fax floppy ftp games gnats
+        input irc kmem kvm list lp mail man messagebus netdev news nobody nogroup operator plugdev polkitd proxy
+        render root rtkit sasl sgx shadow src ssh sshd ssl-cert staff sudo sync sys syslog tape tcpdump tftp tss
+        tty users utmp uucp uuidd video voice wheel www-data""",
     "login users of server images": "admin ansible centos debian deploy ec2-user ubuntu vagrant",
     "services": """
-        bind celery certbot chrony consul dovecot etcd exim grafana haproxy memcache memcached mysql nginx node opendkim
-        patroni pgbackrest pgbouncer postfix postgres postgresql prometheus rabbitmq redis sentinel unbound valkey
-        varnish""",
+        bind celery certbot chrony consul dovecot etcd exim grafana haproxy memcache memcached mysql nginx node
+        opendkim patroni pgbackrest pgbouncer postfix postgres postgresql prometheus rabbitmq redis sentinel
+        unbound valkey varnish""",
     "names that PostgreSQL, Redis, nginx or this collection use": """
-        all any config-set current default groundcrew local localhost maintenance none pending public secrets template0
-        template1 tls user""",
+        all any config-set current default groundcrew local localhost maintenance none pending public secrets
+        template0 template1 tls user""",
 }
 _RESERVED = {name: reason for reason, names in RESERVED_NAMES.items() for name in names.split()}
 
@@ -44,13 +44,13 @@ _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_-]*")
 # Trees that belong to the server or to us, and the part of /etc that a web site must not be able to rewrite.
 FILE_TREES = ("/etc", "/opt", "/usr/local/etc", "/usr/local/share")
 SYSTEM_ETC = """
-    alternatives apt bash.bashrc ca-certificates ca-certificates.conf certbot cron.d cron.daily cron.hourly cron.monthly
-    cron.weekly crontab dbus-1 default dpkg environment fstab group group- groundcrew gshadow gshadow- host.conf hostname
-    hosts init.d inittab iptables kernel ld.so.cache ld.so.conf ld.so.conf.d letsencrypt localtime login.defs logrotate.d
-    machine-id modprobe.d modules modules-load.d network nftables.conf nginx nsswitch.conf pam.conf pam.d passwd passwd-
-    polkit-1 postgresql postgresql-common profile profile.d redis resolv.conf rsyslog.conf rsyslog.d security shadow
-    shadow- shells skel ssh ssl subgid subuid sudoers sudoers.d sysctl.conf sysctl.d systemd terminfo timezone tmpfiles.d
-    udev ufw""".split()
+    alternatives apt bash.bashrc ca-certificates ca-certificates.conf certbot cron.d cron.daily cron.hourly
+    cron.monthly cron.weekly crontab dbus-1 default dpkg environment fstab group group- groundcrew gshadow
+    gshadow- host.conf hostname hosts init.d inittab iptables kernel ld.so.cache ld.so.conf ld.so.conf.d
+    letsencrypt localtime login.defs logrotate.d machine-id modprobe.d modules modules-load.d network
+    nftables.conf nginx nsswitch.conf pam.conf pam.d passwd passwd- polkit-1 postgresql postgresql-common
+    profile profile.d redis resolv.conf rsyslog.conf rsyslog.d security shadow shadow- shells skel ssh ssl
+    subgid subuid sudoers sudoers.d sysctl.conf sysctl.d systemd terminfo timezone tmpfiles.d udev ufw""".split()
 
 
 def matches(pattern: str, expected: str) -> Rule:
@@ -320,10 +320,11 @@ def environment_name(value: str) -> str:
 
 # The last word of a name that speaks about a secret, or of one that is no secret although it sounds like it.
 _ABOUT_A_SECRET = """
-    age algorithm algorithms alias attempts backend backends changelist class cookie count dir directory domain enabled
-    endpoint expire expires expiry field file format function generator hasher hashers header host id issuer length level
-    lifetime limit location max min mode model module name names parameter path policy port prefix required rotation size
-    suffix timeout ttl type uri url urls user username validator validators view""".split()
+    age algorithm algorithms alias attempts backend backends changelist class cookie count dir directory domain
+    enabled endpoint expire expires expiry field file format function generator hasher hashers header host id
+    issuer length level lifetime limit location max min mode model module name names parameter path policy port
+    prefix required rotation size suffix timeout ttl type uri url urls user username validator validators
+    view""".split()
 _PUBLIC = re.compile(r"(^|_)(PUBLIC|PUBLISHABLE|SITE_?KEY|SITEKEY|ENABLE|USE|REQUIRE|ALLOW|MIN|MAX)(_|$)", re.I)
 
 

@@ -17,6 +17,9 @@ from collections.abc import Mapping
 REDIS_DATABASES = 1024
 REDIS_PORTS = {"cache": 6379, "queue": 6380}
 
+# Made on the server unless the vault gives them: the app's key, and its password when it uses Redis.
+BUILT_IN_SECRETS = ("secret_key", "redis_password")
+
 _SECRET = re.compile(r"\$(?:\$|\{secret\.([a-z][a-z0-9_]{0,63})\})")
 
 Record = dict[str, t.Any]
@@ -74,7 +77,8 @@ def record(app: Mapping[str, t.Any]) -> Record:
         "files": app["files"],
         "shared_paths": [path.removeprefix("./").rstrip("/") for path in app["shared_paths"]],
         "env": app["env"],
-        "secrets": _secrets(app, database, databases, redis),
+        "secrets": app["secrets"],
+        "given_secrets": _given_secrets(app, database, databases),
         "database": database,
         "databases": databases,
         "redis": redis,
@@ -121,24 +125,17 @@ def _redis(described: Mapping[str, t.Any], name: str, secrets: str) -> dict[str,
     }
 
 
-def _secrets(
+def _given_secrets(
     app: Mapping[str, t.Any],
     database: Mapping[str, t.Any] | None,
     databases: Mapping[str, Mapping[str, t.Any]],
-    redis: Mapping[str, t.Any],
-) -> dict[str, dict[str, int | None]]:
-    """Every secret that the app needs on its server; ``generate: null`` marks one that only the vault can give."""
-    found: dict[str, int | None] = {"secret_key": 64}
-    if redis:
-        found["redis_password"] = 48
+) -> list[str]:
+    """The secrets that the app uses and no server can make up."""
+    found = [name for value in app["env"].values() for name in _SECRET.findall(value)]
     if database and not database["local"]:
-        found["database_password"] = None
-    found |= {f"database_password_{alias}": None for alias, further in databases.items() if not further["local"]}
+        found.append("database_password")
+    found += [f"database_password_{alias}" for alias, further in databases.items() if not further["local"]]
     if app["source"]["key"]:
-        found[app["source"]["key"]] = None
-    for value in app["env"].values():
-        for name in _SECRET.findall(value):
-            if name:
-                found.setdefault(name, None)
-    found |= {name: described["generate"] for name, described in app["secrets"].items()}
-    return {name: {"generate": length} for name, length in found.items()}
+        found.append(app["source"]["key"])
+    made = {"", *app["secrets"], *BUILT_IN_SECRETS}
+    return sorted(set(found) - made)
