@@ -1,0 +1,75 @@
+# Copyright (c) 2026 groundcrew contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Adds what only the controller has to the module release: archives and rendered files. Documented in the module."""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import os
+import socket
+import tempfile
+import typing as t
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import lookup_loader
+from ansible_collections.groundcrew.django.plugins.module_utils._archive import archive
+from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
+from ansible_collections.groundcrew.django.plugins.plugin_utils._controller import find
+
+
+class ActionModule(ActionBase):
+    _supports_check_mode = True
+    _supports_diff = False
+    _supports_async = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        super().run(tmp, task_vars)
+        del tmp  # not used by any action any more, yet part of the signature
+        variables = task_vars or {}
+        args = dict(self._task.args)
+        if args.get("state") != "fetched":
+            return self._release(args, variables)
+
+        app = args["app"]
+        args["who"] = f"{getpass.getuser()}@{socket.gethostname()}"
+        args["files"] = [self._render(app, file, variables) for file in app["files"]]
+        if app["source"]["kind"] != "path":
+            return self._release(args, variables)
+        with tempfile.TemporaryDirectory(prefix="groundcrew-") as directory:
+            packed = os.path.join(directory, "source.tar.gz")
+            args["archive"] = {"revision": self._pack(app, packed, variables)}
+            result = self._release(args, variables)
+            if result.get("archive_wanted"):
+                # Asked first, so that a run that deploys nothing sends nothing.
+                remote = self._connection._shell.join_path(self._make_tmp_path(), "source.tar.gz")
+                self._transfer_file(packed, remote)
+                args["archive"] = {**args["archive"], "path": remote}
+                result = self._release(args, variables)
+        return result
+
+    def _release(self, args: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        return self._execute_module(module_name="groundcrew.django.release", module_args=args, task_vars=variables)
+
+    def _pack(self, app: dict[str, t.Any], packed: str, variables: dict[str, t.Any]) -> dict[str, str]:
+        source = app["source"]
+        path = find(source["path"], variables)
+        if not path:
+            raise AnsibleActionFail(f"source.path of {app['name']} is not there: {source['path']}")
+        try:
+            made = archive(path, source["include"], packed)
+        except ReleaseError as error:
+            raise AnsibleActionFail(str(error)) from error
+        for notice in made.notices:
+            self._display.warning(f"{app['name']}: {notice}")
+        return dataclasses.asdict(made.revision)
+
+    def _render(self, app: dict[str, t.Any], file: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        path = find(file["template"], variables, "templates")
+        if not path:
+            raise AnsibleActionFail(f"The template for {file['dest']} of {app['name']} is not there: {file['template']}")
+        lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
+        (text,) = lookup.run([path], variables=variables, template_vars={"app": app})
+        return {"dest": file["dest"], "mode": file.get("mode") or "", "content": str(text)}
