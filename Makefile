@@ -32,13 +32,13 @@ server-down: ## Remove a test server [NAME=server]
 test: lint sanity unit molecule ## Run everything that CI runs
 
 lint: .cache/venv-2.19/.ready ## Check style and types: ansible-lint, yamllint, ruff, mypy
-	@python3 tools/checks.py lint
+	@$(BIN)/python tools/checks.py lint
 
 sanity: $(CORES:%=.cache/venv-%/.ready) ## Run ansible-test sanity on each supported ansible-core
-	@python3 tools/checks.py sanity $(CORES)
+	@$(BIN)/python tools/checks.py sanity $(CORES)
 
 unit: $(CORES:%=.cache/venv-%/.ready) ## Run the unit tests on each supported ansible-core
-	@python3 tools/checks.py unit $(CORES)
+	@$(BIN)/python tools/checks.py unit $(CORES)
 
 molecule: build ## Run the scenarios on real servers, side by side [SCENARIO=name]
 	@$(BIN)/python tools/scenarios.py $(SCENARIO)

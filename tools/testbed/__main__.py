@@ -8,10 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+# Modules of this folder are imported as testbed.x, by other tools too.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from testbed import engine, image, pebble, server  # noqa: E402 (the line above makes this folder's parent importable)
-from testbed.system import TestbedError  # noqa: E402
+from testbed import engine, image, pebble, server
+from testbed.system import TestbedError
 
 
 def main() -> int:
@@ -38,10 +39,10 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = verbs.add_parser("down", help="remove servers")
     verb.add_argument("name", nargs="+")
-    verb.set_defaults(do=lambda arguments: [server.down(name) for name in arguments.name] and 0)
+    verb.set_defaults(do=_down)
 
     verb = verbs.add_parser("list", help="show this project's servers")
-    verb.set_defaults(do=lambda arguments: print(server.overview()))
+    verb.set_defaults(do=lambda _: print(server.overview()))
 
     verb = verbs.add_parser("ssh", help="open a shell, or run a command, on a server")
     verb.add_argument("name")
@@ -59,13 +60,18 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(do=_pebble)
 
     verb = verbs.add_parser("clean", help="remove every server, Pebble and the networks; images stay")
-    verb.set_defaults(do=lambda arguments: _clean())
+    verb.set_defaults(do=_clean)
     return parser
 
 
 def _up(arguments: argparse.Namespace) -> None:
     aliases = [] if arguments.no_alias else arguments.alias
     print(server.up(arguments.name, arguments.distro, aliases, arguments.from_image))
+
+
+def _down(arguments: argparse.Namespace) -> None:
+    for name in arguments.name:
+        server.down(name)
 
 
 def _ssh(arguments: argparse.Namespace) -> int:
@@ -80,7 +86,7 @@ def _pebble(arguments: argparse.Namespace) -> None:
         print(pebble.up(arguments.lifetime))
 
 
-def _clean() -> None:
+def _clean(_: argparse.Namespace) -> None:
     for box in engine.containers():
         engine.remove(box["Name"].lstrip("/"))
     for network in (engine.NETWORK, engine.NAMES):

@@ -8,6 +8,7 @@ built; where nothing is special, hardly a file comes out.
 from __future__ import annotations
 
 import configparser
+import functools
 import hashlib
 import json
 import os
@@ -31,7 +32,7 @@ def files(distro: str) -> dict[str, str]:
         **{f"usr/local/share/ca-certificates/{name}.crt": pem for name, pem in authorities.items()},
         "etc/apt/sources.list": "".join(f"{line}\n" for line in apt_sources(distro)),
         "etc/apt/apt.conf.d/95controller": _apt_settings(),
-        "etc/pip.conf": _pip_conf(pip, bool(authorities)),
+        "etc/pip.conf": pip_conf(),
         "etc/uv/uv.toml": _uv_toml(pip, bool(authorities)),
         **_apt_credentials(),
         **_proxies(),
@@ -55,6 +56,7 @@ def apt_sources(distro: str) -> list[str]:
     return [f"deb {site} {release} {' '.join(sorted(parts))}" for (site, release), parts in suites.items()]
 
 
+@functools.cache
 def _authorities() -> dict[str, str]:
     """Certificate authorities that this machine trusts and Debian's package does not bring."""
     bundles = {os.environ.get(name, "") for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")}
@@ -100,9 +102,10 @@ def pip_settings() -> dict[str, str]:
     return {key: value for key, value in settings.items() if value}
 
 
-def _pip_conf(settings: dict[str, str], private_authority: bool) -> str:
-    if private_authority:
-        settings = {**settings, "cert": CA_BUNDLE}
+def pip_conf() -> str:
+    settings = pip_settings()
+    if _authorities():
+        settings["cert"] = CA_BUNDLE
     return "[global]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items()) if settings else ""
 
 
