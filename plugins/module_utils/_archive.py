@@ -1,7 +1,9 @@
 # Copyright (c) 2026 groundcrew contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Packs a directory of the controller for the server (``source.path``). PRIVATE to the collection: may change at any time.
+"""Packs a directory of the controller for the server (``source.path``).
+
+PRIVATE to the collection: may change at any time.
 
 What git would commit goes along, in the state in which it lies there; without git, everything that is not plainly a
 tool's own, a cache or a secret. Links stay links.
@@ -26,8 +28,9 @@ from ansible_collections.groundcrew.django.plugins.module_utils._source import L
 
 # Directories and files of tools, never part of a project, whether or not a .gitignore says so.
 TOOLS = """
-    .git .hg .svn .jj __pycache__ .venv venv .tox .nox .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov
-    node_modules .idea .vscode .vagrant .DS_Store *.pyc *.pyo *.swp *.retry db.sqlite3 db.sqlite3-journal *.egg-info
+    .git .hg .svn .jj __pycache__ .venv venv .tox .nox .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+    htmlcov node_modules .idea .vscode .vagrant .DS_Store *.pyc *.pyo *.swp *.retry db.sqlite3 db.sqlite3-journal
+    *.egg-info
 """.split()
 SECRETS = [".env", ".env.*", ".envrc", ".envs"]
 EXAMPLES = ["*.example", "*.sample", "*.template", "*.dist", "*.defaults"]
@@ -55,7 +58,7 @@ class Archive:
 def archive(path: str, include: Sequence[str], destination: str) -> Archive:
     """Pack ``path`` (absolute) into the file ``destination`` (tar.gz).
 
-    :param include: globs below ``path`` for files that git ignores or that are left out otherwise, such as built assets.
+    :param include: globs below ``path`` for files that git ignores or that are left out otherwise: built assets.
     """
     root = Path(path)
     if not root.is_dir():
@@ -68,7 +71,10 @@ def archive(path: str, include: Sequence[str], destination: str) -> Archive:
         names = set(_walk(root, "", left_out))
         listed = None
     else:
-        names = set(_expand(root, listed.split("\0"), None)) | set(_expand(root, others.split("\0"), left_out))
+        names = {
+            *_expand(root, listed.split("\0"), left_out, True),
+            *_expand(root, others.split("\0"), left_out, False),
+        }
     for pattern in include:
         names |= _included(root, pattern)
     if not names:
@@ -105,26 +111,23 @@ def _git(root: Path, *arguments: str) -> str | None:
     raise ReleaseError(f"git cannot list the files of {root}.", output=words)
 
 
-def _expand(root: Path, listed: Sequence[str], left_out: list[str] | None) -> Iterator[str]:
+def _expand(root: Path, listed: Sequence[str], left_out: list[str], tracked: bool) -> Iterator[str]:
     """The files that git listed and that are there, with those of submodules and repositories inside.
 
-    :param left_out: takes the names of secrets that are left out; None when nothing is, since git keeps the files.
+    :param left_out: takes the names of secrets that are left out.
+    :param tracked: git keeps these files, so none of them is left out.
     """
     for entry in listed:
         name = entry.rstrip("/")
         path = root / name
-        if not name or not os.path.lexists(path):
+        if not name or not os.path.lexists(path) or not (tracked or _wanted(name, left_out)):
             continue
-        if path.is_dir() and not path.is_symlink():
-            if (path / ".git").exists():
-                inner = (
-                    _git(path, "ls-files", "-z", "--cached"),
-                    _git(path, "ls-files", "-z", "--others", "--exclude-standard"),
-                )
-                for names, secrets in ((inner[0], None), (inner[1], left_out)):
-                    yield from (f"{name}/{below}" for below in _expand(path, (names or "").split("\0"), secrets))
-        elif left_out is None or _wanted(name, left_out):
+        if not path.is_dir() or path.is_symlink():
             yield name
+        elif (path / ".git").exists():
+            for kind in ("--cached", "--others"):
+                inner = (_git(path, "ls-files", "-z", "--exclude-standard", kind) or "").split("\0")
+                yield from (f"{name}/{below}" for below in _expand(path, inner, left_out, kind == "--cached"))
 
 
 def _wanted(name: str, left_out: list[str]) -> bool:
@@ -165,9 +168,8 @@ def _included(root: Path, pattern: str) -> set[str]:
     found: set[str] = set()
     for path in root.glob(pattern):
         if path.is_dir() and not path.is_symlink():
-            found |= {
-                str(below.relative_to(root)) for below in path.rglob("*") if below.is_symlink() or not below.is_dir()
-            }
+            files = (below for below in path.rglob("*") if below.is_symlink() or not below.is_dir())
+            found |= {str(file.relative_to(root)) for file in files}
         else:
             found.add(str(path.relative_to(root)))
     if not found:
@@ -176,7 +178,7 @@ def _included(root: Path, pattern: str) -> set[str]:
 
 
 def _pack(root: Path, names: Sequence[str], destination: str) -> tuple[str, int, list[str]]:
-    """Write the tar; owner, times and the order of the disk leave no trace, so that equal contents have equal checksums."""
+    """Write the tar; owners, times and the disk's order leave no trace, so that equal contents have equal checksums."""
     notices: list[str] = []
     pointers: list[str] = []
     size = 0
@@ -213,7 +215,7 @@ def _pack(root: Path, names: Sequence[str], destination: str) -> tuple[str, int,
 
 
 class _Hashing:
-    """Passes on what is written, and keeps its checksum: that of the tar, since compression differs between versions of zlib."""
+    """Passes on what is written, and keeps its checksum: of the tar, since versions of zlib compress differently."""
 
     def __init__(self, file: gzip.GzipFile) -> None:
         self.file = file
