@@ -17,7 +17,7 @@ description:
   - What is wrong with a description in itself is told by P(groundcrew.django.app_problems#filter), and left out here.
 options:
   _terms:
-    description: Descriptions of apps, as in C(django_apps).
+    description: The list of descriptions, C(django_apps), as one term.
     type: list
     elements: raw
     required: true
@@ -32,7 +32,7 @@ EXAMPLES = r"""
     that: missing | length == 0
     fail_msg: "{{ missing }}"
   vars:
-    missing: "{{ query('groundcrew.django.app_file_problems', *django_apps) }}"
+    missing: "{{ query('groundcrew.django.app_file_problems', django_apps) }}"
 """
 
 RETURN = r"""
@@ -61,11 +61,12 @@ class LookupModule(LookupBase):
     """Problems of the apps, in their order."""
 
     def run(self, terms: list[t.Any], variables: dict[str, t.Any] | None = None, **kwargs: t.Any) -> list[str]:
-        """Look for everything that the descriptions in ``terms`` name."""
+        """Look for everything that the descriptions name."""
         self.set_options(var_options=variables, direct=kwargs)
+        (apps,) = terms
         return [
             problem
-            for number, app in enumerate(terms)
+            for number, app in enumerate(apps if isinstance(apps, list) else [])
             if isinstance(app, Mapping)
             for problem in _problems(f"django_apps[{number}]", app, variables or {})
         ]
