@@ -178,7 +178,11 @@ _VALUES = {{
 _PLACES = {places!r}
 
 
-def _lay(name, old=None):
+_done = set()
+
+
+def _lay(name, old):
+    _done.add(name)
     return _VALUES[name](old)
 
 
@@ -189,9 +193,11 @@ class _Loader(SourceFileLoader):
         places = _PLACES[fullname]
         tree = ast.parse(self.get_data(self.path), self.path)
         for node in ast.walk(tree):
-            if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.lineno in places:
+            target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+            name = getattr(target, "id", None)
+            if isinstance(node, (ast.Assign, ast.AnnAssign)) and name and places.get(node.lineno) == name:
                 call = ast.parse('__import__("{ours}")._lay()', mode="eval").body
-                call.args = [ast.Constant(places[node.lineno]), node.value]
+                call.args = [ast.Constant(name), node.value]
                 node.value = ast.copy_location(call, node.value)
                 ast.fix_missing_locations(node)
         return compile(tree, self.path, "exec", dont_inherit=True)
@@ -210,7 +216,9 @@ class _Finder:
 sys.meta_path.insert(0, _Finder)
 _project = importlib.import_module({module!r})
 globals().update({{name: value for name, value in vars(_project).items() if name.isupper()}})
-{added}'''
+# What is not written down anywhere, and whatever was imported before this module could watch.
+globals().update({{name: _lay(name, globals().get(name)) for name in _VALUES if name not in _done}})
+'''
 
 
 def render_overlay(
@@ -219,8 +227,10 @@ def render_overlay(
     """The text of ``groundcrew_settings.py``, to be put beside the project and named by DJANGO_SETTINGS_MODULE.
 
     :param module: the project's settings module.
-    :param engine: backend of the database that is laid over (PostGIS stays PostGIS).
+    :param engine: backend of the database that is laid over: one for maps and one for PostgreSQL find their like.
     """
+    if "postg" not in engine:
+        engine = "django.contrib.gis.db.backends.postgis" if ".gis." in engine else "django.db.backends.postgresql"
     values = {
         "DEBUG": "lambda old: False",
         "SECRET_KEY": 'lambda old: os.environ["SECRET_KEY"]',
@@ -240,5 +250,4 @@ def render_overlay(
         summary="\n".join(f"* {one.name}" for one in laid),
         values="".join(f'    "{one.name}": {values[one.name]},\n' for one in laid),
         places=places,
-        added="".join(f'{one.name} = _lay("{one.name}")\n' for one in laid if not one.setting.fixed),
     )

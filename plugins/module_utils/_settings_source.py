@@ -27,9 +27,15 @@ NAMES = (
     "SECURE_PROXY_SSL_HEADER",
 )
 
-# Calls that compute a path or a plain value from their arguments alone.
-_FIXED_CALLS = {"Path", "PurePath", "str", "int", "bool", "float", "list", "tuple", "dict", "set", "timedelta"}
-_FIXED_CALLS |= {"join", "dirname", "abspath", "realpath", "normpath", "resolve", "absolute", "as_posix", "joinpath"}
+# Calls that compute a path or a plain value from their arguments alone, and methods that do so from what they belong to.
+_PATH_CALLS = {"join", "dirname", "abspath", "realpath", "normpath"}
+_FIXED_CALLS = {"Path", "PurePath", "str", "int", "bool", "float", "list", "tuple", "dict", "set", *_PATH_CALLS}
+_FIXED_CALLS |= {
+    "pathlib.Path",
+    "environ.Path",
+    *(f"{path}.{name}" for path in ("os.path", "path") for name in _PATH_CALLS),
+}
+_FIXED_METHODS = {"resolve", "absolute", "as_posix", "joinpath", "with_name", "path"}
 _RANDOM_CALLS = {"get_random_secret_key", "get_random_string", "token_urlsafe", "token_hex", "token_bytes", "urandom"}
 _RANDOM_CALLS |= {
     "uuid1",
@@ -122,6 +128,11 @@ def _dotted(node: ast.AST) -> str:
         left = _dotted(node.value)
         return f"{left}.{node.attr}" if left else node.attr
     return ""
+
+
+def _is_name(node: ast.AST) -> bool:
+    """Whether an expression is a name with dots and nothing else."""
+    return isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and _is_name(node.value))
 
 
 def _text(node: ast.AST | None) -> str:
@@ -374,12 +385,10 @@ class _Chain:
                 return False
             if isinstance(node.func, ast.Name) and node.func.id in self.bindings:
                 return self.fixed(node.func, seen)
-            if _dotted(node.func).rpartition(".")[2] not in _FIXED_CALLS:
-                return False
-            # Path(…).resolve() hangs on what stands before the dot, os.path.join(…) does not.
-            receiver = node.func.value if isinstance(node.func, ast.Attribute) else ast.Constant(None)
-            library = _dotted(receiver) and not any(isinstance(one, ast.Call) for one in ast.walk(receiver))
-            return bool(library) or self.fixed(receiver, seen)
+            if _is_name(node.func) and _dotted(node.func) in _FIXED_CALLS:
+                return True
+            method = isinstance(node.func, ast.Attribute) and node.func.attr in _FIXED_METHODS
+            return method and self.fixed(node.func, seen)
         return False
 
     def near(self, bindings: Sequence[_Binding]) -> list[str]:

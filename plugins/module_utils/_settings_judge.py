@@ -1,0 +1,245 @@
+# Copyright (c) 2026 groundcrew contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Judges whether settings are fit for production, and says what to change. Pure. PRIVATE to the collection."""
+
+from __future__ import annotations
+
+import dataclasses
+import os.path
+import re
+import typing as t
+from collections.abc import Iterator, Mapping
+
+from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
+from ansible_collections.groundcrew.django.plugins.module_utils._overlay import SQLITE, covers, matches_record, within
+from ansible_collections.groundcrew.django.plugins.module_utils._settings_choice import Choice, looks_like_development
+from ansible_collections.groundcrew.django.plugins.module_utils._settings_source import Setting
+
+_STAGES = {
+    "manage": "manage.py failed before the settings {} were loaded",
+    "settings": "The settings {} did not load",
+    "setup": "Django did not start with the settings {}",
+    "urls": "The project's URLs did not load with the settings {}",
+    "checks": "Django's system checks did not run with the settings {}",
+}
+# How many names of variables a message holds at most.
+_MOST_NAMES = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One thing that has to change before the release may go live."""
+
+    message: str
+    cure: str
+
+
+def explain_failure(report: Mapping[str, t.Any], module: str) -> ReleaseError:
+    """What to tell the operator when the settings did not load, or Django did not start with them."""
+    error = report["error"]
+    frames = error["frames"]
+    said = error["message"].strip().splitlines()
+    where = f" ({frames[-1]['path']}:{frames[-1]['line']})" if frames else ""
+    message = (
+        f"{_STAGES[report['stage']].format(module)}: {error['type']}: {said[0] if said else 'no reason given'}{where}"
+    )
+    trace = "\n".join([error["message"], *(f"{frame['path']}:{frame['line']}" for frame in frames)])
+    return ReleaseError(message, _cure_failure(report), trace)
+
+
+def _cure_failure(report: Mapping[str, t.Any]) -> str:
+    error = report["error"]
+    unset = list(dict.fromkeys(read["name"] for read in report["reads"] if not read["set"]))
+    last = error["frames"][-1] if error["frames"] else {}
+    wanted = [name for name in unset if re.search(rf"\b{re.escape(name)}\b", error["message"])] or list(
+        dict.fromkeys(
+            read["name"]
+            for read in report["reads"]
+            if not read["set"] and (read["path"], read["line"]) == (last.get("path"), last.get("line"))
+        )
+    )
+    if report["stage"] in ("manage", "settings") and wanted:
+        others = [name for name in unset if name not in wanted][:_MOST_NAMES]
+        more = f" (looked up as well, and not set: {', '.join(others)})" if others else ""
+        return "set `env: {" + ", ".join(f"{name}: ..." for name in wanted) + "}`" + more
+    if error["module"]:
+        return (
+            f"add what provides {error['module']} to the project's requirements or to `dependencies.packages`, "
+            "or choose other `settings`"
+        )
+    if "Unable to configure handler" in error["message"] or error["type"] in ("PermissionError", "FileNotFoundError"):
+        return "an app may not write its own code: log to standard error, keep what it writes by `shared_paths: [...]`"
+    if unset:
+        return f"set what is needed by `env`; looked up and not set: {', '.join(unset[:_MOST_NAMES])}"
+    return "repair the project, or choose other `settings`"
+
+
+def _change(setting: Setting, values: Mapping[str, str], how: str = "") -> str:
+    """How to change a value: by the variables it reads, else at its line."""
+    if values:
+        variables = ", ".join(f'{name}: "{value}"' for name, value in values.items())
+        return f"set `env: {{{variables}}}`, which {setting.where} reads"
+    if setting.where:
+        return f"change {setting.where}{how}, or choose other `settings`"
+    return f"set {setting.name} in the project's settings{how}"
+
+
+class _Judge:
+    """The values that a release would run with, beside where each comes from."""
+
+    def __init__(
+        self,
+        found: Mapping[str, t.Any],
+        settings: Mapping[str, Setting],
+        record: Mapping[str, t.Any],
+        supplied: Mapping[str, str],
+        code: str,
+    ) -> None:
+        self.found = found
+        self.settings = settings
+        self.record = record
+        self.supplied = supplied
+        self.release = os.path.dirname(code)
+        self.code = code
+        self.kept = [os.path.join(code, path) for path in record["shared_paths"]]
+
+    def at(self, name: str) -> str:
+        """``SECRET_KEY (mysite/settings.py:23)``."""
+        where = self.settings[name].where
+        return f"{name} ({where})" if where else name
+
+    def free(self, name: str, value: str) -> dict[str, str]:
+        """The variables that a setting reads and that nobody has set yet, with the value to give them."""
+        return {variable: value for variable in self.settings[name].variables if variable not in self.supplied}
+
+    def debug(self, choice: Choice) -> Iterator[Problem]:
+        """DEBUG must be off."""
+        if not self.found["DEBUG"]:
+            return
+        setting = self.settings["DEBUG"]
+        cure = _change(setting, self.free("DEBUG", "False"))
+        if setting.variables and not self.free("DEBUG", ""):
+            held = ", ".join(f"{name}={self.supplied[name]!r}" for name in setting.variables)
+            cure = f'{setting.where} takes {held} for true: repair it, or set `env: {{{setting.variables[0]}: ""}}`'
+        others = [name for name in choice.candidates if not looks_like_development(name)]
+        if choice.by == "manage.py" and others:
+            cure += f"; or name settings made for production: `settings: {others[0]}`"
+        yield Problem(f"{self.at('DEBUG')} stays on", cure)
+
+    def secret_key(self, same: bool) -> Iterator[Problem]:
+        """SECRET_KEY must be a secret, and the same in every process."""
+        key = self.found["SECRET_KEY"]
+        if same and key["length"] and not key["insecure"]:
+            return
+        setting = self.settings["SECRET_KEY"]
+        values = self.free("SECRET_KEY", "${secret.secret_key}")
+        cure = _change(setting, values, " so that it reads SECRET_KEY from the environment")
+        if not same:
+            why = "it is made at random when they are imported" if setting.random else "two processes do not agree"
+            message = f"differs each time the settings are loaded: {why}, and sessions would end with each process"
+        else:
+            message = "is the one that startproject made for development" if key["length"] else "is empty"
+        yield Problem(f"{self.at('SECRET_KEY')} {message}", cure)
+
+    def hosts(self) -> Iterator[Problem]:
+        """ALLOWED_HOSTS must hold every domain of the app."""
+        domains = self.record["domains"]
+        missing = [domain for domain in domains if not covers(self.found["ALLOWED_HOSTS"], domain)]
+        if missing:
+            cure = _change(self.settings["ALLOWED_HOSTS"], self.free("ALLOWED_HOSTS", ",".join(domains)))
+            message = f"{self.at('ALLOWED_HOSTS')} is {self.found['ALLOWED_HOSTS']}, without {', '.join(missing)}"
+            yield Problem(message, cure)
+
+    def databases(self) -> Iterator[Problem]:
+        """Every database must outlive a release; those of the record must be the ones that are used."""
+        setting = self.settings["DATABASES"]
+        described = {"default": self.record["database"], **self.record["databases"]}
+        for alias, one in self.found["DATABASES"].items():
+            wanted = described.get(alias)
+            place = "database" if alias == "default" else f"databases.{alias}"
+            label = f"{self.at('DATABASES')}: {alias!r} is"
+            cure = _change(setting, self.by_key(place), " to read DATABASE_URL")
+            if SQLITE in one["engine"]:
+                lost = within(one["name"], self.release) and not any(within(one["name"], path) for path in self.kept)
+                if lost and not wanted:
+                    cure = "keep its directory by `shared_paths`, where the app may write and no release ends"
+                if lost or wanted:
+                    why = "lost with the release" if lost else "not the PostgreSQL database that the app was given"
+                    yield Problem(f"{label} the SQLite file {one['name']}, {why}", cure)
+            elif wanted and not matches_record(one, wanted):
+                host, own = one["host"] or "the local socket", wanted["host"] or "the local socket"
+                yield Problem(
+                    f"{label} {one['engine'].rpartition('.')[2]} {one['name']!r} at {host}, "
+                    f"and the app's description says PostgreSQL {wanted['name']!r} at {own}",
+                    f"{cure}; or describe that database: `{place}: {{host: ..., name: ...}}`",
+                )
+
+    def by_key(self, place: str) -> dict[str, str]:
+        """``{"DB_HOST": "${database.host}"}`` for the variables that the databases' dictionary reads."""
+        setting = self.settings["DATABASES"]
+        keys = [key for key in ("NAME", "USER", "PASSWORD", "HOST", "PORT") if key in setting.keys]
+        values = {setting.keys[key][0]: f"${{{place}.{key.lower()}}}" for key in keys}
+        urls = {name: f"${{{place}.url}}" for name in setting.variables if name.endswith("URL")}
+        return {name: value for name, value in (values or urls).items() if name not in self.supplied}
+
+    def static(self) -> Iterator[Problem]:
+        """STATIC_ROOT must be set, and in the release."""
+        root = self.found["STATIC_ROOT"]
+        if "django.contrib.staticfiles" not in self.found["INSTALLED_APPS"] or within(root, self.release):
+            return
+        message = f"is {root}, outside the release" if root else "is not set, so static files cannot be collected"
+        cure = _change(self.settings["STATIC_ROOT"], self.free("STATIC_ROOT", self.supplied.get("STATIC_ROOT", "")))
+        yield Problem(f"{self.at('STATIC_ROOT')} {message}", cure)
+
+    def warnings(self) -> Iterator[str]:
+        """What works and should be known."""
+        if "*" in self.found["ALLOWED_HOSTS"]:
+            yield f"{self.at('ALLOWED_HOSTS')} allows every host; nginx drops unknown ones all the same."
+        for path in self.found["log_files"]:
+            if within(path, self.code) and not any(within(path, one) for one in self.kept):
+                directory = os.path.dirname(os.path.relpath(path, self.code)) or "logs"
+                yield (
+                    f"LOGGING writes to {path}, where the app may not write while it serves: "
+                    f"log to standard error, or keep the directory by `shared_paths: [{directory}]`."
+                )
+
+
+def judge_settings(
+    found: Mapping[str, t.Any],
+    settings: Mapping[str, Setting],
+    record: Mapping[str, t.Any],
+    choice: Choice,
+    supplied: Mapping[str, str],
+    *,
+    code: str,
+    same_key: bool,
+) -> list[str]:
+    """Judge the values that the release would run with, what is laid over included.
+
+    :param found: ``settings`` of the probe's report.
+    :param settings: where each value comes from.
+    :param supplied: the app's composed environment.
+    :param same_key: whether two processes saw the same SECRET_KEY.
+    :returns: warnings.
+    :raises ReleaseError: with everything that is unfit for production, all at once.
+    """
+    judge = _Judge(found, settings, record, supplied, code)
+    problems = [
+        *judge.debug(choice),
+        *judge.secret_key(same_key),
+        *judge.hosts(),
+        *judge.databases(),
+        *judge.static(),
+    ]
+    if not problems:
+        return list(judge.warnings())
+    never = record["production_settings"] == "never" and any(settings[name].fixed for name in settings)
+    hint = ["let groundcrew lay production values over: `production_settings: auto`"] if never else []
+    cures = list(dict.fromkeys([*(problem.cure for problem in problems), *hint]))
+    if len(problems) == 1:
+        raise ReleaseError(f"In the settings {choice.module}, {problems[0].message}.", "; or ".join(cures))
+    raise ReleaseError(
+        "\n* ".join([f"The settings {choice.module} are not fit for production:", *(one.message for one in problems)]),
+        "\n* ".join(["", *cures]),
+    )
