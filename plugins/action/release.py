@@ -15,6 +15,7 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
+
 from ansible_collections.groundcrew.django.plugins.module_utils._archive import archive
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.plugin_utils._controller import find
@@ -69,7 +70,9 @@ class ActionModule(ActionBase):
     def _render(self, app: dict[str, t.Any], file: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         path = find(file["template"], variables, "templates")
         if not path:
-            raise AnsibleActionFail(f"The template for {file['dest']} of {app['name']} is not there: {file['template']}")
+            raise AnsibleActionFail(
+                f"The template for {file['dest']} of {app['name']} is not there: {file['template']}"
+            )
         lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
         (text,) = lookup.run([path], variables=variables, template_vars={"app": app})
         return {"dest": file["dest"], "mode": file.get("mode") or "", "content": str(text)}

@@ -46,7 +46,14 @@ def database_values(database: Mapping[str, t.Any], password: str) -> dict[str, s
         "port": str(database["port"]),
         "password": password,
         # dj-database-url and django-environ both read an empty host as the unix socket.
-        "url": _url("postgres", database["user"], password, "" if local else database["host"], database["port"], database["name"]),
+        "url": _url(
+            "postgres",
+            database["user"],
+            password,
+            "" if local else database["host"],
+            database["port"],
+            database["name"],
+        ),
     }
 
 
@@ -88,7 +95,7 @@ def placeholder_values(record: Mapping[str, t.Any], secrets: Mapping[str, str], 
         found = database_values(record["database"], secrets.get("database_password", ""))
         values.update({f"database.{key}": value for key, value in found.items()})
     for alias, database in record["databases"].items():
-        found = database_values(database, secrets.get(f"database_password_{alias}", secrets.get("database_password", "")))
+        found = database_values(database, secrets.get(f"database_password_{alias}", ""))
         values.update({f"databases.{alias}.{key}": value for key, value in found.items()})
     if record["redis"]:
         for instance in record["redis"]["instances"]:
@@ -145,7 +152,9 @@ def compose(record: Mapping[str, t.Any], secrets: Mapping[str, str], release: st
             environment["PGPASSWORD"] = values["database.password"]
     if record["redis"]:
         environment["REDIS_URL"] = values["redis.url"]
-    environment.update({key: substitute("" if value is None else str(value), values) for key, value in record["env"].items()})
+    environment.update(
+        {key: substitute("" if value is None else str(value), values) for key, value in record["env"].items()}
+    )
     return environment
 
 

@@ -42,7 +42,7 @@ class Entry:
 
 def now() -> str:
     """The time as the ledger writes it."""
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Ledger:

@@ -138,7 +138,10 @@ def release_dropin(
     sandbox = dict(SERVICE_SANDBOX)
     if not tuning.get("memory_deny_write_execute", True):
         del sandbox["MemoryDenyWriteExecute"]
-    lines = ["# Written by groundcrew.django at the deploy of this release; it is never edited afterwards.", "[Service]"]
+    lines = [
+        "# Written by groundcrew.django at the deploy of this release; it is never edited afterwards.",
+        "[Service]",
+    ]
     service: dict[str, str] = {
         "Type": "notify" if SERVERS[kind].notifies else "exec",
         "ExecStart": " ".join(quote(part, variables=True) for part in command),

@@ -18,7 +18,9 @@ options:
     type: dict
     required: true
   command:
-    description: The management command with its arguments, split as a shell would split them. It stands in the process list.
+    description:
+      - The management command with its arguments, split as a shell would split them.
+      - It stands in the process list, so no secret belongs in it.
     type: str
     required: true
   timeout:
@@ -75,6 +77,7 @@ release:
 import shlex
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.groundcrew.django.plugins.module_utils._release import App, Release
 
 
@@ -107,7 +110,9 @@ def main() -> None:
     )
     result = {"stdout": done.stdout, "stderr": done.stderr, "rc": done.rc, "release": release.id, "changed": True}
     if done.rc != 0:
-        module.fail_json(msg=f"manage.py {command} of {app.name} ended with status {done.rc}.\n{done.last_lines()}", **result)
+        module.fail_json(
+            msg=f"manage.py {command} of {app.name} ended with status {done.rc}.\n{done.last_lines()}", **result
+        )
     module.exit_json(**result)
 
 

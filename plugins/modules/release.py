@@ -22,11 +22,11 @@ options:
     required: true
   state:
     description:
-      - V(fetched) finds out which code is wanted and whether it differs, with all its inputs, from what is live. If it
-        does, the code is put into a new release directory.
-      - V(built) makes the virtual environment, installs the dependencies, loads the settings and runs the app's build
-        commands.
-      - V(checked) runs Django's deployment checks with the real environment and collects and compresses the static files.
+      - V(fetched) finds out which code is wanted and whether it differs, with all its inputs, from what is live.
+        If it does, the code is put into a new release directory.
+      - V(built) makes the virtual environment, installs the dependencies and runs the app's build commands.
+      - V(checked) runs Django's deployment checks with the real environment, and collects and compresses the static
+        files.
       - V(migrated) migrates the database.
       - V(live) starts the release, asks whether it is healthy, switches over and stops the old one.
     type: str
@@ -36,7 +36,8 @@ options:
     description: Id of the release, as O(state=fetched) returned it. Required for every other state.
     type: str
   secrets:
-    description: Secrets of the app by name. Those that it needs and that are missing are generated once and kept on the server.
+    description:
+      - Secrets of the app by name. Those that it needs and that are missing are generated once and kept on the server.
     type: dict
     default: {}
   files:
@@ -67,14 +68,16 @@ attributes:
   check_mode:
     support: full
     details:
-      - O(state=fetched) finds out what would be deployed. On a server that was never set up it says only that there would be a first release.
+      - O(state=fetched) finds out what would be deployed.
+      - On a server that was never set up it says only that there would be a first release.
       - The other states report a change and do nothing.
   diff_mode:
     support: none
   idempotent:
     support: full
     details:
-      - With O(state=fetched) a second run with the same inputs finds them live. The other states are only called when it does not.
+      - With O(state=fetched) a second run with the same inputs finds them live.
+      - The other states are only called when it does not.
 extends_documentation_fragment:
   - groundcrew.django._attributes
 author:
@@ -154,8 +157,10 @@ notes:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.groundcrew.django.plugins.module_utils._deploy import STEPS, Options, fetch
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
-from ansible_collections.groundcrew.django.plugins.module_utils._release import STEPS, App, Options, Release, fetch
+from ansible_collections.groundcrew.django.plugins.module_utils._release import App, Release
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ module: release_info
 short_description: Tell which releases of the Django apps are on a server
 version_added: 1.0.0
 description:
-  - Reads the link, the ledger and systemd's state of any number of apps, and asks each live release for its health page.
+  - Reads the link, the ledger and systemd's state of any number of apps, and asks each live release for its health
+    page.
 options:
   apps:
     description: Complete records of the apps, as the filter P(groundcrew.django.app_records#filter) makes them.
@@ -58,6 +59,7 @@ import http.client
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.groundcrew.django.plugins.module_utils import _ledger, _live
 from ansible_collections.groundcrew.django.plugins.module_utils._release import App, health_question
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 def search_path(variables: Mapping[str, t.Any]) -> list[str]:
     """Directories in which a relative path of an app's description is looked for, in that order.
 
-    The playbooks are the collection's own, so it is the inventory that is the user's: its directory, the one above it (a project
-    keeps its inventories together), and the directory that the command was typed in.
+    The playbooks are the collection's own, so it is the inventory that is the user's: its directory, the one above it
+    (a project keeps its inventories together), and the directory that the command was typed in.
     """
     inventory = str(variables.get("inventory_dir") or "")
     places = [inventory, os.path.dirname(inventory), os.getcwd()] if inventory else [os.getcwd()]

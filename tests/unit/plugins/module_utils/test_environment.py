@@ -32,7 +32,9 @@ def parse(text: str) -> dict[str, str]:
     return found
 
 
-VALUES = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters=[chr(c) for c in range(32)] + ["\x7f"]))
+VALUES = st.text(
+    st.characters(blacklist_categories=("Cs",), blacklist_characters=[chr(c) for c in range(32)] + ["\x7f"])
+)
 LINES = st.lists(VALUES).map("\n".join)
 
 
@@ -43,7 +45,7 @@ def test_every_value_arrives_unaltered(environment: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("value", ["a\rb", "\x00", "bell\a", "\x1b[0m"])
 def test_a_value_that_systemd_would_drop_is_refused_without_showing_it(value: str) -> None:
-    with pytest.raises(ReleaseError, match="env.PEM holds the control character") as caught:
+    with pytest.raises(ReleaseError, match=r"env\.PEM holds the control character") as caught:
         render({"PEM": "secret" + value})
     assert "secret" not in str(caught.value)
 

@@ -1,0 +1,546 @@
+# Copyright (c) 2026 groundcrew contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps of a deploy, from the source to the live site. PRIVATE to the collection: may change at any time.
+
+Each step is one call of the module ``release``. What it needs of an earlier one stands on the server, in the release's
+own ``groundcrew/release.json``, so a run that died is simply begun again: an unfinished release is removed first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import glob
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import typing as t
+from collections.abc import Iterator, Mapping, Sequence
+
+from ansible_collections.groundcrew.django.plugins.module_utils import (
+    _checks,
+    _dependencies,
+    _entry,
+    _environment,
+    _forwarding,
+    _ledger,
+    _live,
+    _locate,
+    _python,
+    _secret_files,
+    _source,
+    _units,
+)
+from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
+from ansible_collections.groundcrew.django.plugins.module_utils._release import (
+    App,
+    Release,
+    failing,
+    health_question,
+    write_private,
+)
+from ansible_collections.groundcrew.django.plugins.module_utils._settings import Static, examine
+
+# The parts of a record that a release is made of; the rest (domains that redirect, body size ...) is nginx's.
+INPUTS = (
+    "check",
+    "commands",
+    "dependencies",
+    "directory",
+    "files",
+    "media",
+    "media_domain",
+    "packages",
+    "production_settings",
+    "python",
+    "server",
+    "settings",
+    "shared_paths",
+    "static_domain",
+)
+
+# Names as Django's ManifestStaticFilesStorage and the usual bundlers write them; their content never changes.
+HASHED = re.compile(r"\.[0-9a-f]{8,32}\.")
+
+# Text that is worth the work; the rest is compressed by itself. brotli comes with nginx's module for it.
+COMPRESS = r"""
+find "$1" -type f -size +1k -regextype egrep \
+    -regex '.*[.](css|js|mjs|svg|json|map|html|txt|xml|ttf|eot|wasm)' -print0 > /tmp/files
+xargs -0 -r gzip -9 -k -n -f < /tmp/files
+if command -v brotli > /dev/null; then xargs -0 -r brotli -k -f -q 9 < /tmp/files; fi
+"""
+
+# Secrets that every app has without asking: name and length.
+BUILT_IN_SECRETS = {"secret_key": 50}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the operator's side hands in; see the module's documentation."""
+
+    secrets: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    files: Sequence[Mapping[str, t.Any]] = ()
+    archive: Mapping[str, t.Any] | None = None
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    who: str = ""
+    keep: int = 5
+    health_timeout: float = 60
+
+
+# --- fetched ---------------------------------------------------------------------------------------------------------
+
+
+def secrets_of(app: App, given: Mapping[str, str], check_mode: bool) -> dict[str, str]:
+    """All secrets of the app: those given, those generated now or earlier. Each has a file of its own."""
+    directory = app.paths["secrets"]
+    lengths = dict(BUILT_IN_SECRETS)
+    lengths.update({name: int(wish["generate"]) for name, wish in app.record["secrets"].items()})
+    entries = [
+        {"path": f"{directory}/{name}", "length": length, "value": None}
+        for name, length in lengths.items()
+        if name not in given
+    ]
+    entries += [{"path": f"{directory}/{name}", "length": len(value), "value": value} for name, value in given.items()]
+    wanted = _secret_files.wanted(entries)
+    steps = _secret_files.plan(wanted, {secret.path: _secret_files.observe(secret.path) for secret in wanted})
+    if not check_mode:
+        _secret_files.apply(steps)
+    # In a dry run those that are not there yet have no value; their names are all that is asked for.
+    return {**dict.fromkeys(lengths, ""), **app.secrets, **given}
+
+
+def resolve(app: App, options: Options, key_file: str) -> tuple[_source.Repository | None, _source.Revision]:
+    """The exact code that is wanted."""
+    source = app.record["source"]
+    if source["kind"] == "path":
+        archive = options.archive or {}
+        return None, _source.Revision(**archive["revision"])
+    repository = _source.Repository(
+        url=source["repo"],
+        version=source["version"],
+        mirror=f"{app.paths['cache']}/source.git",
+        known_hosts=f"{app.home}/known_hosts",
+        key_file=key_file,
+        submodules=source["submodules"],
+    )
+    return repository, _source.resolve(app.runner, repository)
+
+
+@contextlib.contextmanager
+def deploy_key(app: App, secrets: Mapping[str, str]) -> Iterator[str]:
+    """The deploy key in a file that the app's user reads, in memory and only for the time of the fetch."""
+    name = app.record["source"].get("key")
+    if not name:
+        yield ""
+        return
+    directory = f"/run/groundcrew-{app.name}"
+    os.makedirs(directory, 0o700, exist_ok=True)
+    path = f"{directory}/key"
+    try:
+        write_private(path, secrets[name].rstrip("\n") + "\n")
+        os.chown(path, app.user.pw_uid, app.user.pw_gid)
+        os.chown(directory, app.user.pw_uid, app.user.pw_gid)
+        yield path
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def fingerprint(app: App, options: Options, revision: str, secrets: Mapping[str, str]) -> str:
+    """Hash of all that a release is made of."""
+    inputs = {
+        "revision": revision,
+        "record": {name: app.record[name] for name in INPUTS},
+        "environment": _environment.compose(app.record, secrets, "-"),
+        "files": [dict(file) for file in options.files],
+        "tuning": app.tuning(),
+        "sandbox": _units.SERVICE_SANDBOX,
+    }
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def clear_unfinished(app: App) -> None:
+    """Remove what runs that died have left; refuse where a run is alive."""
+    running = _live.systemctl(
+        "list-units", "--plain", "--no-legend", "--state=active,activating", f"{app.name}-step-*.service"
+    )
+    if running:
+        raise ReleaseError(
+            f"Another deploy of {app.name} is at work: {running.splitlines()[0]}",
+            "wait until it has ended and run this again",
+        )
+    for entry in app.ledger.entries:
+        if entry.state == _ledger.BUILDING and entry.id != app.live:
+            Release(app, entry.id).remove()
+            app.ledger.mark(entry, _ledger.FAILED, "abandoned")
+
+
+def fetch(app: App, options: Options, check_mode: bool) -> dict[str, t.Any]:
+    """Find out what is wanted, and have its code on the server if that is not live already."""
+    if not app.prepared():
+        if check_mode:
+            return {
+                "changed": True,
+                "needed": False,
+                "summary": f"{app.name}: the first release comes with the first real run.",
+            }
+        raise ReleaseError(
+            f"The server is not prepared for {app.name}.", "run the playbook groundcrew.django.site against it once"
+        )
+    secrets = secrets_of(app, options.secrets, check_mode)
+    with deploy_key(app, secrets) as key_file:
+        repository, revision = resolve(app, options, key_file)
+        print_ = fingerprint(app, options, revision.id, secrets)
+        live = app.ledger.find(app.live)
+        result = {"revision": revision.id, "described": revision.description, "needed": False, "changed": False}
+        if live and live.fingerprint == print_ and live.state == _ledger.GOOD:
+            if not app.instance(live.id).active():
+                if not check_mode:
+                    app.instance(live.id).start()
+                result["changed"] = True
+            return {
+                **result,
+                "release": live.id,
+                "summary": f"{app.name}: {live.id} ({live.described}) is live already.",
+            }
+        release_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{revision.id[:8]}"
+        result.update(
+            release=release_id,
+            changed=True,
+            summary=f"{app.name}: {revision.description} becomes release {release_id}.",
+        )
+        if check_mode:
+            return result
+        if repository is None and not (options.archive or {}).get("path"):
+            # The action plugin sends the archive only when it is really wanted.
+            return {**result, "archive_wanted": True}
+        clear_unfinished(app)
+        release = Release(app, release_id)
+        app.ledger.entries.append(
+            _ledger.Entry(
+                release_id, revision.id, revision.description, print_, options.who, times={"begun": _ledger.now()}
+            )
+        )
+        app.ledger.save()
+        with failing(app, release):
+            release.make()
+            if repository is None:
+                _source.unpack(str((options.archive or {})["path"]), release.code, app.user.pw_uid, app.user.pw_gid)
+            else:
+                _source.checkout(app.runner, repository, revision, release.code)
+            place_files(release, options.files)
+            link_shared(release)
+            files = _locate.list_files(release.code)
+            release.remember(directory=_locate.locate(files, app.record["directory"]))
+            release.write_environment(_environment.compose(app.record, secrets, release_id))
+    return {**result, "needed": True}
+
+
+def place_files(release: Release, files: Sequence[Mapping[str, t.Any]]) -> None:
+    """Write the app's `files` into the code."""
+    for file in files:
+        path = _source.inside(release.code, file["dest"])
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        pathlib.Path(path).write_text(file["content"], "utf-8")
+
+
+def link_shared(release: Release) -> None:
+    """Let directories inside the code live outside it; what the project ships in them is where they start."""
+    user = release.app.user
+    for path in release.app.record["shared_paths"]:
+        inside = pathlib.Path(_source.inside(release.code, path))
+        outside = pathlib.Path(release.app.paths["data"]) / path
+        if not outside.exists():
+            outside.parent.mkdir(parents=True, exist_ok=True)
+            if inside.is_dir():
+                shutil.copytree(inside, outside, symlinks=True)
+            else:
+                outside.mkdir()
+            for name in (outside, *outside.rglob("*")):
+                os.chown(name, user.pw_uid, user.pw_gid, follow_symlinks=False)
+        if inside.is_dir() and not inside.is_symlink():
+            shutil.rmtree(inside)
+        inside.parent.mkdir(parents=True, exist_ok=True)
+        inside.symlink_to(outside)
+
+
+# --- built -----------------------------------------------------------------------------------------------------------
+
+
+def place_of(release: Release, options: Options) -> _dependencies.Place:
+    """Where the release is built."""
+    uv = _python.ensure_uv(options.environment)
+    return _dependencies.Place(uv, release.code, release.venv, release.app.paths["cache"], options.environment)
+
+
+def add_missing(release: Release, place: _dependencies.Place, installed: Mapping[str, str], server: str) -> list[str]:
+    """Install the app server or the database driver that the project does not bring; returns what was added."""
+    wanted = _dependencies.missing(installed, server, release.app.record["database"] is not None)
+    if wanted:
+        _dependencies.install(release.app.runner, place, _dependencies.add(place, wanted), release.environment_file)
+    return wanted
+
+
+def build(app: App, release: Release, options: Options) -> dict[str, t.Any]:
+    """Make the venv, install the dependencies into it, and run the app's own build commands."""
+    record = app.record
+    with failing(app, release):
+        files = _locate.list_files(release.code)
+        read = _locate.reader(release.code)
+        directory = release.facts["directory"]
+        found = _locate.dependencies(files, directory, record["dependencies"]["files"], read)
+        interpreter = _python.choose(
+            record["python"],
+            _locate.python_version_file(files, directory, read),
+            found.requires_python,
+            _python.server_python(),
+        )
+        place = place_of(release, options)
+        _python.ensure_python(place.uv, interpreter, options.environment)
+        commands = _dependencies.plan(place, found, interpreter, record["dependencies"], files, read)
+        installed = _dependencies.install(app.runner, place, commands, release.environment_file)
+        server = record["server"]["kind"]
+        added = add_missing(release, place, installed, "" if server == "auto" else server)
+        for command in record["commands"]["build"]:
+            release.shell(command, f"Run commands.build: {command}")
+    notes = [f"Python: {interpreter.reason}", f"Dependencies: {found.reason}", *found.notices]
+    if added:
+        notes.append(f"Added because the project does not bring it: {', '.join(added)}")
+    return {"changed": True, "notes": notes, "release": release.id}
+
+
+# --- checked ---------------------------------------------------------------------------------------------------------
+
+
+def check(app: App, release: Release, options: Options) -> dict[str, t.Any]:
+    """Judge the settings with their real environment, collect the static files, and close the release for writing."""
+    record = app.record
+    with failing(app, release):
+        environment = _environment.compose(record, app.secrets, release.id)
+        settings = examine(
+            app.runner,
+            record,
+            files=_locate.list_files(release.code),
+            read=_locate.reader(release.code),
+            environment=environment,
+            environment_file=release.environment_file,
+            python=release.python,
+            code=release.code,
+            directory=release.facts["directory"],
+            beside=release.beside,
+            static=release.static,
+            scratch=app.home,
+        )
+        notes = [
+            f"{laid['name']} is laid over: {laid['now']} (was {laid['was']}; {laid['why']})" for laid in settings.laid
+        ]
+        notes += settings.warnings
+        notes += judge_checks(settings.checks, record["check"])
+        refuse_unknown_scheme(settings.proxy_ssl_header)
+        release.write_environment({**environment, "DJANGO_SETTINGS_MODULE": settings.module})
+        health = dict(record["health"])
+        if not health["status"] and not settings.health_resolves:
+            health["status"] = [404]
+            notes.append(
+                f"No view answers at {health['path']}, so its 404 counts as healthy; name a better page by `health:`."
+            )
+        release.remember(
+            server=settings.kind,
+            entry=settings.entry,
+            health=health,
+            django=settings.django,
+            database="default" in settings.databases,
+            static_url=settings.static.url_path,
+        )
+        place = place_of(release, options)
+        added = add_missing(release, place, _dependencies.install(app.runner, place, []), settings.kind)
+        if added:
+            notes.append(f"Added because the project does not bring it: {', '.join(added)}")
+        if settings.media.link:
+            link_outside(release, settings.media.link, settings.media.root)
+        collect_static(release, settings.static)
+        _dependencies.compile_code(app.runner, place)
+        close(release)
+        publish(release, settings.static.url_path, settings.static.root, "static")
+        if settings.media.kind == "public":
+            publish(release, settings.media.url_path, settings.media.root, "media")
+    return {"changed": True, "notes": notes, "release": release.id}
+
+
+def judge_checks(messages: Sequence[Mapping[str, t.Any]], wanted: Mapping[str, t.Any]) -> list[str]:
+    """What Django's deployment checks say, as notes.
+
+    :raises ReleaseError: when they say something that nothing in front of the app makes good.
+    """
+    judgement = _checks.judge(messages, wanted["fail_level"], wanted["ignore"])
+    if judgement.failed:
+        raise ReleaseError(
+            "Django's deployment checks fail:\n" + "\n".join(map(_checks.describe, judgement.failed)),
+            "mend the settings, or accept single messages by `check: {ignore: [...]}`",
+        )
+    return [*map(_checks.describe, judgement.answered_by_nginx), *map(_checks.describe, judgement.shown)]
+
+
+def refuse_unknown_scheme(header: Sequence[str] | None) -> None:
+    """A header that nginx does not set would let any visitor claim to have come by https."""
+    if not header:
+        return
+    known = {"HTTP_" + name.upper().replace("-", "_"): value for name, value in _forwarding.SCHEME_HEADERS.items()}
+    if known.get(header[0]) != header[1]:
+        raise ReleaseError(
+            f"SECURE_PROXY_SSL_HEADER is {tuple(header)}, which nginx does not send.",
+            'set it to ("HTTP_X_FORWARDED_PROTO", "https"), or remove it: the scheme reaches the app without it',
+        )
+
+
+def collect_static(release: Release, static: Static) -> None:
+    """Collect and compress the static files, in the release."""
+    if static.collect:
+        if static.root != release.static:
+            # The project names a place of its own inside its code, where nginx may not look; a link leads it to ours.
+            link_outside(release, static.root, release.static)
+        release.manage(["collectstatic", "--noinput", "--verbosity=0"], "Collect the static files")
+    for command in release.app.record["commands"]["static"]:
+        release.shell(command, f"Run commands.static: {command}")
+    if static.collect:
+        release.run(["/bin/sh", "-e", "-c", COMPRESS, "sh", release.static], "Compress the static files")
+
+
+def link_outside(release: Release, inside: str, outside: str) -> None:
+    """Make a directory of the code a link; what the project ships in it moves out, unless it is there already."""
+    path = pathlib.Path(_source.inside(release.code, os.path.relpath(inside, release.code)))
+    user = release.app.user
+    if path.is_dir() and not path.is_symlink():
+        for source in sorted(path.rglob("*")):
+            target = pathlib.Path(outside) / source.relative_to(path)
+            if source.is_dir() and not source.is_symlink():
+                target.mkdir(parents=True, exist_ok=True)
+            elif not os.path.lexists(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, target, follow_symlinks=False)
+            os.chown(target, user.pw_uid, -1, follow_symlinks=False)
+        shutil.rmtree(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(outside)
+
+
+def close(release: Release) -> None:
+    """Take the release out of the app's hands: from here on nobody but root can change what will run."""
+    group = release.app.user.pw_gid
+    for tree in (release.code, release.venv, release.static):
+        _source.finalize_tree(tree, 0, group)
+    # nginx reads the static files; who may enter the app's own directory at all is decided there.
+    for directory, _directories, names in os.walk(release.static):
+        os.chmod(directory, 0o755)  # noqa: S103 (nginx passes through it)
+        for name in names:
+            if not os.path.islink(os.path.join(directory, name)):
+                os.chmod(os.path.join(directory, name), 0o644)
+
+
+def publish(release: Release, url_path: str | None, root: str, kind: str) -> None:
+    """Let nginx find a directory below its URL, by a link that goes live with the release."""
+    if not url_path:
+        return
+    link = pathlib.Path(f"{release.public}/{kind}{url_path}".rstrip("/"))
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(release.static if kind == "static" else root)
+
+
+# --- migrated --------------------------------------------------------------------------------------------------------
+
+
+def migrate(app: App, release: Release, options: Options) -> dict[str, t.Any]:
+    """Bring the database to the release's schema, once, before any of its processes starts."""
+    del options
+    notes: list[str] = []
+    with failing(app, release):
+        if release.facts["database"]:
+            release.manage(["migrate", "--noinput", "--no-color"], "Migrate the database")
+        commands = [(command, "migrated") for command in app.record["commands"]["migrated"]]
+        if not app.ledger.first_done:
+            commands += [(command, "first") for command in app.record["commands"]["first"]]
+        for command, when in commands:
+            release.shell(command, f"Run commands.{when}: {command}")
+            notes.append(f"commands.{when}: {command}")
+        if not app.ledger.first_done:
+            app.ledger.first_done = True
+            app.ledger.save()
+    return {"changed": True, "notes": notes, "release": release.id}
+
+
+# --- live ------------------------------------------------------------------------------------------------------------
+
+
+def go_live(app: App, release: Release, options: Options) -> dict[str, t.Any]:
+    """Start the release, switch over once it is healthy, and stop the one before it."""
+    instance = app.instance(release.id)
+    with failing(app, release):
+        instance.install(describe(app, release))
+        instance.start()
+        _live.wait_until_healthy(
+            health_question(app, release.id), instance, release.facts["health"], options.health_timeout
+        )
+        share_static(release)
+    before = app.live
+    _live.switch(app.paths["current"], release.id)
+    entry = app.ledger.find(release.id)
+    if entry:
+        app.ledger.mark(entry, _ledger.GOOD, "live")
+    if before and before != release.id:
+        app.instance(before).stop_later()
+    for surplus in _ledger.surplus(app.ledger.entries, os.listdir(app.paths["releases"]), release.id, options.keep):
+        Release(app, surplus).remove()
+    return {"changed": True, "notes": [], "release": release.id}
+
+
+def describe(app: App, release: Release) -> str:
+    """The drop-in that says how the release runs, for as long as it exists."""
+    facts = release.facts
+    tuning = app.tuning()
+    kind = facts["server"]
+    tuning["workers"] = tuning["workers"][kind]
+    tuning["control_socket"] = bool(glob.glob(f"{release.venv}/lib/python*/site-packages/gunicorn/ctl"))
+    module, text = _entry.entry_module(kind, facts["entry"])
+    pathlib.Path(f"{release.beside}/{module}.py").write_text(text, "utf-8")
+    return _units.release_dropin(
+        app=app.name,
+        user=app.record["user"],
+        kind=kind,
+        command=_units.start_command(kind, release.python, f"{module}:application", tuning),
+        directory=release.directory,
+        environment_file=release.environment_file,
+        environment={**release.path_variables, "HOME": app.home},
+        writable=[*app.writable, *tuning["writable_paths"]],
+        tuning=tuning,
+    )
+
+
+def share_static(release: Release) -> None:
+    """Keep the hashed static files where nginx finds them after the release has gone, for pages that are still open."""
+    facts = release.facts
+    if not facts["static_url"]:
+        return
+    shared = pathlib.Path(release.app.paths["static"])
+    for directory, _directories, names in os.walk(release.static):
+        for name in filter(HASHED.search, names):
+            source = pathlib.Path(directory, name)
+            target = shared / source.relative_to(release.static)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.link(source, target)
+    link = pathlib.Path(f"{release.app.paths['public']}{facts['static_url']}".rstrip("/"))
+    if not os.path.lexists(link):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(shared)
+
+
+STEPS: dict[str, t.Callable[[App, Release, Options], dict[str, t.Any]]] = {
+    "built": build,
+    "checked": check,
+    "migrated": migrate,
+    "live": go_live,
+}

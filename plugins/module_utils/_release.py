@@ -1,0 +1,209 @@
+# Copyright (c) 2026 groundcrew contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An app on its server and the files of one release of it. PRIVATE to the collection: may change at any time."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import pathlib
+import pwd
+import shutil
+import typing as t
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+
+from ansible_collections.groundcrew.django.plugins.module_utils import _environment, _forwarding, _ledger, _live
+from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
+from ansible_collections.groundcrew.django.plugins.module_utils._runner import SandboxRunner
+
+
+class App:
+    """An app on this server: its record, its ledger and its user."""
+
+    def __init__(self, record: Mapping[str, t.Any]) -> None:
+        self.record = record
+        self.name: str = record["name"]
+        self.paths: Mapping[str, str] = record["paths"]
+        self.home = f"{self.paths['state']}/home"
+        self.runner = SandboxRunner(self.name, record["user"], self.home)
+        self.ledger = _ledger.Ledger(f"{self.paths['state']}/releases.json")
+
+    @property
+    def live(self) -> str:
+        """Id of the live release; empty before the first."""
+        return _live.live_release(self.paths["current"])
+
+    @property
+    def writable(self) -> list[str]:
+        """What every process of the app may write."""
+        return [self.paths["media"], self.paths["data"], self.home]
+
+    @property
+    def user(self) -> pwd.struct_passwd:
+        """The app's user."""
+        return pwd.getpwnam(self.record["user"])
+
+    def instance(self, release: str) -> _live.Instance:
+        """A release as systemd knows it."""
+        return _live.Instance(self.record["units"]["web"], release)
+
+    def prepared(self) -> bool:
+        """Whether the roles before the deploy have done their work here."""
+        try:
+            return bool(self.user) and os.path.isdir(self.paths["releases"]) and os.path.exists(self.tuning_file)
+        except KeyError:
+            return False
+
+    @property
+    def tuning_file(self) -> str:
+        """Where the role app_server leaves workers, limits and timeouts."""
+        return f"{self.paths['config']}/server.json"
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Every secret of the app that is on the server."""
+        return {
+            os.path.basename(path): pathlib.Path(path).read_text("utf-8")
+            for path in glob.glob(f"{self.paths['secrets']}/*")
+        }
+
+    def secret_values(self) -> set[str]:
+        """What must be kept out of everything that an operator sees: the secrets, also as URLs spell them."""
+        values = set(self.secrets.values()) - {""}
+        return values | {urllib.parse.quote(value, safe="") for value in values}
+
+    def tuning(self) -> dict[str, t.Any]:
+        """What the role app_server has left."""
+        with open(self.tuning_file, encoding="utf-8") as file:
+            return json.load(file)
+
+
+class Release:
+    """The files of one release."""
+
+    def __init__(self, app: App, release: str) -> None:
+        self.app = app
+        self.id = release
+        self.root = f"{app.paths['releases']}/{release}"
+        self.code = f"{self.root}/code"
+        self.venv = f"{self.root}/venv"
+        self.static = f"{self.root}/static"
+        self.public = f"{self.root}/public"
+        self.beside = f"{self.root}/groundcrew"
+        self.python = f"{self.venv}/bin/python"
+        self.environment_file = f"{app.paths['config']}/{release}.env"
+        self._facts = pathlib.Path(f"{self.beside}/release.json")
+
+    @property
+    def facts(self) -> dict[str, t.Any]:
+        """What earlier steps found out about the release."""
+        found: dict[str, t.Any] = json.loads(self._facts.read_text("utf-8"))
+        return found
+
+    def remember(self, **facts: t.Any) -> None:
+        """Keep facts for the steps to come."""
+        known = self.facts if self._facts.exists() else {}
+        self._facts.write_text(json.dumps({**known, **facts}, indent=1) + "\n", "utf-8")
+
+    @property
+    def directory(self) -> str:
+        """Where manage.py is and every process runs."""
+        return os.path.join(self.code, self.facts["directory"]).rstrip("/")
+
+    @property
+    def path_variables(self) -> dict[str, str]:
+        """Variables that lead a process to the release's own Python and modules."""
+        return {
+            "PATH": f"{self.venv}/bin:/usr/local/bin:/usr/bin:/bin",
+            "VIRTUAL_ENV": self.venv,
+            "PYTHONPATH": f"{self.beside}:{self.directory}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def make(self) -> None:
+        """Create the directories; those that a build writes belong to the app until it is finished."""
+        for path in (self.root, self.beside, self.public):
+            os.mkdir(path)
+            os.chmod(path, 0o755)  # noqa: S103 (nginx passes through it)
+        user = self.app.user
+        for path in (self.code, self.venv, self.static):
+            os.mkdir(path, 0o700)
+            os.chown(path, user.pw_uid, user.pw_gid)
+
+    def write_environment(self, environment: Mapping[str, str]) -> None:
+        """Write what systemd loads for every process of the release."""
+        write_private(self.environment_file, _environment.render(environment))
+
+    def shell(self, command: str, title: str) -> None:
+        """Run one of the app's own commands in its directory, sandbox and environment."""
+        self.run(["/bin/sh", "-e", "-c", command], title)
+
+    def manage(self, arguments: Sequence[str], title: str) -> str:
+        """Run a management command and return its output."""
+        return self.run([self.python, "manage.py", *arguments], title)
+
+    def run(self, argv: Sequence[str], title: str, timeout: int = 3600) -> str:
+        """Run a program as the app, with the release's environment; it may write what a build may write."""
+        result = self.app.runner.run(
+            argv,
+            title=title,
+            cwd=self.directory,
+            env=self.path_variables,
+            environment_file=self.environment_file,
+            writable=[self.code, self.static, self.app.paths["cache"], *self.app.writable],
+            timeout=timeout,
+        )
+        return result.stdout
+
+    def remove(self) -> None:
+        """Leave nothing of the release."""
+        self.app.instance(self.id).remove()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.environment_file)
+        if os.path.isdir(self.root):
+            shutil.rmtree(self.root)
+
+
+def write_private(path: str, text: str) -> None:
+    """Write a file that only root reads, in one step."""
+    new = f"{path}.new"
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)
+
+
+@contextlib.contextmanager
+def failing(app: App, release: Release) -> Iterator[None]:
+    """Whatever goes wrong inside: leave no trace but the ledger's, and say that visitors notice nothing."""
+    try:
+        yield
+    except ReleaseError as error:
+        entry = app.ledger.find(release.id)
+        if entry:
+            app.ledger.mark(entry, _ledger.FAILED, "failed")
+        release.remove()
+        live = app.live
+        error.message += f" {app.name} was not deployed; " + (
+            f"release {live} is still serving." if live else "nothing is live yet."
+        )
+        raise
+
+
+def health_question(app: App, release: str) -> t.Callable[[], tuple[int, str]]:
+    """Asks a release for its health page as a visitor's request would arrive from nginx."""
+    headers = {
+        **_forwarding.SCHEME_HEADERS,
+        "Host": app.record["domains"][0],
+        "X-Real-IP": "127.0.0.1",
+        "Connection": "close",
+    }
+    path = f"{app.paths['releases']}/{release}/run/web.sock"
+    return lambda: _live.ask(path, app.record["health"]["path"], headers)
