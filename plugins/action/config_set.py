@@ -11,6 +11,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleUndefinedVari
 from ansible.module_utils.common.text.converters import to_bytes
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
+
 from ansible_collections.groundcrew.django.plugins.module_utils._config_set import (
     ARGUMENT_SPEC,
     argument_errors,

@@ -108,6 +108,10 @@ class ConfigSetError(Exception):
         self.details = details
 
 
+class ActionFailed(ConfigSetError):
+    """A command, or systemd, did not do what the set asks of it."""
+
+
 # ------------------------------------------------------------------------------------------------------------- wanted
 
 
@@ -195,7 +199,13 @@ def literal_errors(raw: Mapping[str, t.Any]) -> list[str]:
                 errors.append(f'{where}: mode must be a quoted string such as "0644"; YAML made a number of it')
             content = entry.get("content")
             if content is not None and not isinstance(content, str):
-                kind = type(content).__name__.lstrip("_")
+                kind = (
+                    "a dictionary"
+                    if isinstance(content, Mapping)
+                    else "a list"
+                    if isinstance(content, list)
+                    else "a number"
+                )
                 errors.append(f"{where}: content must be text, not {kind}; a filter such as to_nice_json makes text")
     return errors
 
@@ -363,7 +373,7 @@ class Unit:
     @property
     def enabled(self) -> bool:
         # static, generated and alias units have nothing to enable: they start when something asks for them.
-        return self.file_state in ("enabled", "enabled-runtime", "static", "generated", "alias", "indirect", "linked")
+        return self.file_state in ("enabled", "enabled-runtime", "static", "generated", "alias", "indirect")
 
 
 @dataclass(frozen=True)

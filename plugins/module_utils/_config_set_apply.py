@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass, replace
 from ansible_collections.groundcrew.django.plugins.module_utils._config_set import (
     ABSENT,
     NEW_WORKERS,
+    ActionFailed,
     ConfigSetError,
     Entry,
     Mask,
@@ -58,10 +59,6 @@ class Outcome:
     recovered: dict[str, t.Any] | None = None
 
 
-class ActionFailed(Exception):
-    """A command or a unit did not do what the set asks of it. The text is for the operator."""
-
-
 # ------------------------------------------------------------------------------------------------------------ journal
 
 
@@ -85,7 +82,6 @@ class Journal:
     def begin(cls, system: System, name: str, plan: Plan) -> Journal:
         steps = tuple(replace(step, after=replace(step.after, content=b"")) for step in plan.steps)
         journal = cls(system, name, WRITING, steps, plan.daemon_reload, plan.commands, plan.units)
-        journal._discard()
         try:
             journal._put(journal.directory, Entry("directory", owner="root", group="root", mode=0o700))
             for number, step in enumerate(steps):
@@ -99,8 +95,7 @@ class Journal:
 
     @classmethod
     def find(cls, system: System, name: str) -> Journal | None:
-        """The journal that an earlier call left. Old copies without a journal stem from a call that had touched nothing
-        yet, or was done."""
+        """The journal that an earlier call left."""
         found = system.entry(f"{system.pending}/{name}/journal.json")
         if found.kind == "absent":
             return None
@@ -142,13 +137,16 @@ class Journal:
 
     def remove(self) -> None:
         # The journal itself first: what is left without it is only litter.
-        self._put(f"{self.directory}/journal.json", ABSENT)
-        self._discard()
+        self.system.commit(f"{self.directory}/journal.json", ABSENT)
+        self.clear(self.system, self.name)
 
-    def _discard(self) -> None:
-        for name in self.system.names(self.directory):
-            self._put(f"{self.directory}/{name}", ABSENT)
-        self._put(self.directory, ABSENT)
+    @staticmethod
+    def clear(system: System, name: str) -> None:
+        directory = f"{system.pending}/{name}"
+        for copy in system.names(directory):
+            system.commit(f"{directory}/{copy}", ABSENT)
+        if system.entry(directory).kind != "absent":
+            system.commit(directory, ABSENT)
 
     def _put(self, path: str, entry: Entry) -> None:
         self.system.prepare(path, entry)
@@ -326,11 +324,13 @@ def _not_live(system: System, unit: WantedUnit, workers: dict[tuple[int, str], s
         new = [worker for worker in present if worker not in workers]
         if not new:
             return f"process {now.main_pid} has no new worker, so it still works with the old configuration"
-        # A worker that merely crashed is replaced too, with the old configuration. After a real reload the old workers
-        # end or, as nginx's do, rename themselves while they finish; or as many new ones as before are there.
-        kept = [worker for worker, command in workers.items() if present.get(worker) == command]
-        if kept and len(new) < len(workers):
-            return f"{len(kept)} of {len(workers)} workers are still those from before"
+        # A worker that merely crashed is replaced too, with the old configuration. After a real reload as many new
+        # ones as before are there, or the old ones end or, as nginx's do, rename themselves while they finish.
+        kinds = {present[worker] for worker in new}
+        former = [worker for worker, kind in workers.items() if kind in kinds]
+        kept = [worker for worker in former if present.get(worker) == workers[worker]]
+        if kept and len(new) < len(former):
+            return f"{len(kept)} of {len(former)} workers are still those from before"
     elif unit.confirm:
         result = system.run(unit.confirm, timeout=max(1.0, deadline - system.clock()))
         if result.rc != 0:
@@ -380,7 +380,8 @@ def undo(journal: Journal, exposed: bool) -> list[str]:
             return False
         return True
 
-    now = system.units([plan.unit.name for plan in journal.units])
+    now: dict[str, Unit] = {}
+    attempt(lambda: now.update(system.units([plan.unit.name for plan in journal.units])))
     # Units that did not run are stopped while their files still stand: without these, systemctl cannot disable them.
     for plan in reversed(journal.units):
         unit = now.get(plan.unit.name, Unit())
@@ -436,6 +437,9 @@ def recover(system: System, name: str, check_mode: bool) -> dict[str, t.Any] | N
     """Completes or rolls back what an earlier call left. In check mode only says which."""
     journal = Journal.find(system, name)
     if journal is None:
+        if not check_mode:
+            # Old copies without a journal stem from a call that had touched nothing yet, or was done.
+            Journal.clear(system, name)
         return None
     report: dict[str, t.Any] = {
         "found": journal.state,
@@ -473,4 +477,5 @@ def _mask(system: System, steps: Iterable[Step]) -> Mask:
 
 
 def _reason(error: OSError) -> str:
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+    path = error.filename2 or error.filename  # of a rename, the place it was meant for
+    return f"{path}: {error.strerror}" if path else str(error.strerror or error)

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 from ansible_collections.groundcrew.django.plugins.module_utils._config_set import (
     ABSENT,
+    ActionFailed,
     ConfigSetError,
     Entry,
     Step,
@@ -106,7 +107,7 @@ class System:
         keys = ("LoadState", "ActiveState", "UnitFileState", "MainPID")
         shown = self.run(["systemctl", "show", f"--property={','.join(keys)}", "--", *names])
         if shown.rc != 0:
-            raise ConfigSetError(f"systemctl show failed: {shown.words}")
+            raise ActionFailed(f"systemctl show failed (exit status {shown.rc}):\n{shown.words}")
         units = {}
         for name, block in zip(names, shown.stdout.strip("\n").split("\n\n"), strict=True):
             about = dict(line.split("=", 1) for line in block.splitlines())

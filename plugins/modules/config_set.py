@@ -324,6 +324,7 @@ diff:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.groundcrew.django.plugins.module_utils._config_set import (
     MODULE_ARGUMENT_SPEC,
     ConfigSetError,
@@ -344,6 +345,8 @@ def main() -> None:
         outcome = converge(System(), wanted, module.check_mode)
     except ConfigSetError as error:
         module.fail_json(msg=f"config_set {wanted.name}: {error}", **error.details)
+    except OSError as error:
+        module.fail_json(msg=f"config_set {wanted.name}: {error}")
     if outcome.recovered:
         module.warn(
             f"config_set {wanted.name}: an interrupted earlier call was found ({outcome.recovered['found']}): "
