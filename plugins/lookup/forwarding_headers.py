@@ -10,7 +10,8 @@ author: groundcrew contributors (@groundcrew)
 version_added: 1.0.0
 short_description: Request headers that nginx sets or takes away in front of an app
 description:
-  - Returns every request header that tells an app about its visitor, with the value that nginx gives it, in nginx's own words.
+  - Returns every request header that tells an app about its visitor, with the value that nginx gives it, in nginx's own
+    words.
   - An empty value means that the header is taken away, so that no visitor can forge it.
 options: {}
 seealso:
@@ -32,12 +33,14 @@ _raw:
   sample: [{"X-Forwarded-Proto": "https", "X-Real-IP": "$remote_addr", "Forwarded": ""}]
 """
 
-from typing import Any  # noqa: E402 (ansible-test wants the documentation first)
+from typing import Any
 
-from ansible.plugins.lookup import LookupBase  # noqa: E402
-from ansible_collections.groundcrew.django.plugins.module_utils._forwarding import forwarding_headers  # noqa: E402
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.groundcrew.django.plugins.module_utils._forwarding import forwarding_headers
 
 
 class LookupModule(LookupBase):
     def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, str]]:
+        del terms, variables, kwargs  # the list is the same for everybody
         return [forwarding_headers()]
