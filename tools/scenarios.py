@@ -1,0 +1,89 @@
+"""Run molecule scenarios side by side: tools/scenarios.py [NAME...] (all where none is named)"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbed import engine, image
+from testbed.system import CACHE, ROOT, TestbedError, columns
+
+LOGS = CACHE / "logs"
+# A server with a database and an app takes about a gibibyte while a package of its compiles.
+MEMORY_EACH = 3 * 2**30
+
+
+@dataclass(frozen=True)
+class Outcome:
+    name: str
+    passed: bool
+    seconds: float
+    log: Path
+
+
+def names() -> list[str]:
+    return sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
+
+
+def side_by_side() -> int:
+    """Scenarios mostly wait (for apt, for a server to start), so there may be more of them than cores."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min((os.cpu_count() or 1) + 1, memory // MEMORY_EACH))
+
+
+def run(name: str) -> Outcome:
+    log = LOGS / f"{name}.log"
+    started = time.monotonic()
+    # molecule keeps its state per scenario; a run that was killed must not make the next one skip a step.
+    environment = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(CACHE / "collections"),
+        "MOLECULE_GLOB": "molecule/*/molecule.yml",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PY_COLORS": "0",
+        "ANSIBLE_FORCE_COLOR": "0",
+    }
+    with log.open("w") as output:
+        for step in (["reset"], ["test", "--destroy=always"]):
+            argv = [Path(sys.executable).parent / "molecule", *step, "--scenario-name", name]
+            status = subprocess.run(
+                argv, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
+            ).returncode
+    outcome = Outcome(name, status == 0, time.monotonic() - started, log)
+    print(f"{'passed' if outcome.passed else 'FAILED'}  {name}  {outcome.seconds:.0f} s", flush=True)
+    return outcome
+
+
+def main(wanted: list[str]) -> int:
+    known = names()
+    if unknown := set(wanted) - set(known):
+        print(f"no scenario {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
+        return 2
+    chosen = wanted or known
+    LOGS.mkdir(parents=True, exist_ok=True)
+    engine.ensure()
+    for distro in image.DISTROS:
+        image.server(distro)
+    print(f"running {len(chosen)} scenarios, {side_by_side()} side by side; logs in {LOGS.relative_to(ROOT)}", flush=True)
+    with ThreadPoolExecutor(side_by_side()) as pool:
+        outcomes = list(pool.map(run, chosen))
+    failed = [outcome for outcome in outcomes if not outcome.passed]
+    for outcome in failed:
+        tail = outcome.log.read_text(errors="replace").splitlines()[-60:]
+        print(f"\n--- {outcome.name}: the end of {outcome.log.relative_to(ROOT)}", *tail, sep="\n")
+    rows = [(each.name, "passed" if each.passed else "FAILED", f"{each.seconds:.0f} s") for each in outcomes]
+    print("", columns([("SCENARIO", "RESULT", "TIME"), *rows]), sep="\n")
+    print(f"{len(outcomes) - len(failed)} passed, {len(failed)} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except TestbedError as error:
+        sys.exit(f"scenarios: {error}")
