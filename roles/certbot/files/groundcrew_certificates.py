@@ -281,7 +281,7 @@ def install(name: str, directory: Path) -> None:
     chain, key = ((lineage(name) / file).read_bytes() for file in ("fullchain.pem", "privkey.pem"))
     versions = directory / "versions"
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-    versions.mkdir(mode=0o700, exist_ok=True)
+    versions.mkdir(mode=0o755, exist_ok=True)
     version = _write_version(versions, chain, key)
     current = directory / "current"
     if not current.is_symlink():
@@ -306,9 +306,9 @@ def _write_version(versions: Path, chain: bytes, key: bytes) -> Path:
         return version
     fresh = versions / f".{version.name}"
     shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(mode=0o700)
-    for file, content in (("fullchain.pem", chain), ("privkey.pem", key)):
-        descriptor = os.open(fresh / file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    fresh.mkdir(mode=0o755)
+    for file, content, mode in (("fullchain.pem", chain, 0o644), ("privkey.pem", key, 0o600)):
+        descriptor = os.open(fresh / file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with open(descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()
