@@ -10,10 +10,10 @@ author: groundcrew contributors (@groundcrew)
 version_added: 1.0.0
 short_description: What the apps' descriptions name on the controller and is not there
 description:
-  - Looks for the directory of C(source.path), for a manage.py in it, for what C(source.include) names, and for the templates
-    under C(files). Reads nothing else, and contacts no server.
-  - A relative path is looked for from the directory of the inventory, from the one above it, and from where the command was
-    typed; a template there and in C(templates/).
+  - Looks for the directory of C(source.path), for a manage.py in it, for what C(source.include) names, and for the
+    templates under C(files). Reads nothing else, and contacts no server.
+  - A relative path is looked for from the directory of the inventory, from the one above it, and from where the command
+    was typed; a template there and in C(templates/).
   - What is wrong with a description in itself is told by P(groundcrew.django.app_problems#filter), and left out here.
 options:
   _terms:
@@ -41,15 +41,16 @@ _raw:
   type: list
   elements: str
   sample:
-    - "django_apps[0].source.path: there is no '../shop'; a relative path is looked for in /home/me/inventories/production, ..."
+    - "django_apps[0].source.path: there is no directory '../shop'; a relative path is looked for in /home/me/inventories"
 """
 
-import os  # noqa: E402 (ansible-test wants the documentation first)
-import typing as t  # noqa: E402
-from collections.abc import Iterator, Mapping  # noqa: E402
+import os
+import typing as t
+from collections.abc import Iterator, Mapping
 
-from ansible.plugins.lookup import LookupBase  # noqa: E402
-from ansible_collections.groundcrew.django.plugins.plugin_utils._controller import find, search_path  # noqa: E402
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.groundcrew.django.plugins.plugin_utils._controller import find, search_path
 
 # Where a manage.py is somebody else's.
 _FOREIGN = ("node_modules", "site-packages", "venv")

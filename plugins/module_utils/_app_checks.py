@@ -70,7 +70,8 @@ def _one(walk: Walk, app: Mapping[str, t.Any], path: str) -> Record:
         walk.refuse(f"{path}.domains", "is empty: an app needs at least one host name")
     _source(walk, app, found["source"], path)
     _environment_values(walk, found, path)
-    for check in (_databases, _redis, _files, _locations):
+    _locations(walk, app, path)
+    for check in (_databases, _redis, _files):
         check(walk, found, path)
     if not found["domains"]:
         found["domains"] = [""]
@@ -179,17 +180,19 @@ def _within(path: str, directory: str) -> bool:
     return path == directory or path.startswith(f"{directory}/")
 
 
-def _locations(walk: Walk, found: dict[str, t.Any], path: str) -> None:
-    seen: set[str] = set()
-    for number, location in enumerate(found["locations"]):
-        here = f"{path}.locations[{number}]"
-        if not location["path"]:
+def _locations(walk: Walk, app: Mapping[str, t.Any], path: str) -> None:
+    described = app.get("locations")
+    seen: set[t.Any] = set()
+    for number, location in enumerate(described if isinstance(described, list) else []):
+        place = location.get("path") if isinstance(location, Mapping) else None
+        if not isinstance(place, str):
             continue
-        if location["path"] in seen:
-            walk.refuse(here, f"{shown(location['path'])} is described twice")
-        if bool(location["rate"]) == bool(location["redirect"]):
+        here = f"{path}.locations[{number}]"
+        if place in seen:
+            walk.refuse(here, f"{shown(place)} is described twice")
+        if (location.get("rate") is None) == (location.get("redirect") is None):
             walk.refuse(here, "needs exactly one of rate and redirect")
-        seen.add(location["path"])
+        seen.add(place)
 
 
 def _placeholders(walk: Walk, made: Record, path: str) -> None:
@@ -235,23 +238,26 @@ def _clashes(placed: _Placed) -> Iterator[Problem]:
                 yield Problem(path, f"{shown(value)} is {what} of {first} already: {cure}")
 
     for path, app in placed:
-        yield from claim("the name", app["name"], f"{path}.name", "every app needs one of its own")
         for key in ("domains", "redirect_domains"):
             for number, host in enumerate(app[key]):
                 yield from claim("a host name", host, f"{path}.{key}[{number}]", "name it once")
         for key in ("static_domain", "media_domain"):
             yield from claim("a host name", app[key], f"{path}.{key}", "name it once")
-        for key, database in _every_database(app):
-            if database["local"] and app["name"]:
-                yield from claim("the database", database["name"], f"{path}.{key}", "set another name")
         for number, file in enumerate(app["files"]):
             if file["dest"].startswith("/"):
                 yield from claim(
                     "a file", _clean(file["dest"]), f"{path}.files[{number}].dest", "write it from one app"
                 )
-        if app["redis"] and app["name"]:
-            database_number = str(app["redis"]["database"])
-            yield from claim("the number", database_number, f"{path}.redis.database", "set another, from 0 to 1023")
+        twice = list(claim("the name", app["name"], f"{path}.name", "every app needs one of its own"))
+        yield from twice
+        # What follows from a name that clashes clashes, too.
+        if app["name"] and not twice:
+            for key, database in _every_database(app):
+                if database["local"]:
+                    yield from claim("the database", database["name"], f"{path}.{key}", "set another name")
+            if app["redis"]:
+                found = str(app["redis"]["database"])
+                yield from claim("the number", found, f"{path}.redis.database", "set another, from 0 to 1023")
 
 
 def _every_database(app: Record) -> Iterator[tuple[str, dict[str, t.Any]]]:

@@ -16,7 +16,11 @@ Slice = list[dict[str, t.Any]]
 _PATIENCE = 5
 
 # The packages of every role, as in its defaults (a test holds the two together): one apt transaction installs them all.
-PACKAGES: dict[str, list[str]] = {}
+PACKAGES = {
+    "app_deploy": ["acl", "ca-certificates", "git", "openssh-client", "python3-venv"],
+    "nginx": ["nginx", "libnginx-mod-http-brotli-static", "python3-cryptography"],
+    "redis": ["redis-server"],
+}
 
 
 def _local_databases(record: Record) -> list[dict[str, t.Any]]:

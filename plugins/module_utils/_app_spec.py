@@ -256,13 +256,7 @@ class Walk:
                 self.refuse(path, str(wrong))
         elif option.get("required"):
             self.refuse(path, "is required")
-        if at in OFF_UNLESS_GIVEN:
-            return False
-        if "options" in option and option["type"] != "list":
-            return self.options(option["options"], {}, path, f"{at}.")
-        if "default" in option or not option.get("required"):
-            return copy.copy(option.get("default"))
-        return [] if option["type"] == "list" else ""
+        return _blank(option, at)
 
     def _value(self, option: dict[str, t.Any], value: t.Any, path: str, at: str) -> t.Any:
         kind = option["type"]
@@ -296,14 +290,27 @@ class Walk:
             cure = "" if isinstance(values, Mapping) else ": put it in square brackets"
             raise _Refused(f"expected a list, found {_kind(values)}{cure}")
         found = []
-        element = {"type": option["elements"], "options": option.get("options", {})}
+        element = {"type": option["elements"], "options": option.get("options", {}), "required": True}
         for number, value in enumerate(values):
             here = f"{path}[{number}]"
             try:
                 found.append(self._value(element, value, here, at if element["options"] else f"{at}[]"))
             except _Refused as wrong:
                 self.refuse(here, str(wrong))
+                found.append(_blank(element, at))  # the numbers of the others stay right
         return found
+
+
+def _blank(option: dict[str, t.Any], at: str) -> t.Any:
+    """What stands in for a value that is absent or wrong."""
+    if at in OFF_UNLESS_GIVEN:
+        return False
+    if option["type"] != "list" and option.get("options"):
+        options = option["options"].items()
+        return {key: _blank(each, f"{at}.{key}") for key, each in options if not key.startswith("<")}
+    if option.get("required"):
+        return [] if option["type"] == "list" else ""
+    return copy.copy(option.get("default"))
 
 
 def _scalar(kind: str, value: t.Any) -> t.Any:
