@@ -50,17 +50,18 @@ docs: .cache/venv-2.19/.ready ## Write the pages that are generated from the arg
 
 clean: ## Remove every test server of this project, and .cache/
 	@if command -v docker >/dev/null; then $(TESTBED) clean; fi
-	@rm -rf .cache .mypy_cache .pytest_cache .ruff_cache .ansible
+	@rm -rf .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache .ansible
 
 .cache/venv-%/.ready: tools/requirements/%.txt tools/requirements/uv.txt
 	@python3 tools/venv.py $*
 
-# Folders too, because a removed file changes only its folder.
-SOURCES := galaxy.yml README.md LICENSE $(shell find changelogs docs meta playbooks plugins roles inventories 2>/dev/null \
-	-not -path '*/__pycache__*' -not -path '* *')
+# Folders too, because a removed file changes only its folder; absolute, because docs is a target as well.
+SHIPPED := $(wildcard *.md) galaxy.yml LICENSE changelogs docs meta playbooks plugins roles inventories
+SOURCES := $(shell find $(SHIPPED:%=$(CURDIR)/%) -not -path '*/__pycache__*' -not -path '* *' 2>/dev/null)
 
 .cache/collections/.ready: .cache/venv-2.19/.ready $(SOURCES)
 	@$(BIN)/ansible-galaxy collection build --force --output-path .cache/build >/dev/null
-	@$(BIN)/ansible-galaxy collection install --force --no-deps --collections-path .cache/collections \
-		.cache/build/groundcrew-django-*.tar.gz >/dev/null
+	@# Offline: the dependencies have to be in the package "ansible" in the versions that galaxy.yml asks for.
+	@$(BIN)/ansible-galaxy collection install --force --offline --collections-path .cache/collections \
+		.cache/build/groundcrew-django-*.tar.gz >/dev/null 2>&1
 	@touch $@

@@ -74,7 +74,7 @@ def main(wanted: list[str]) -> int:
         outcomes = list(pool.map(run, chosen))
     failed = [outcome for outcome in outcomes if not outcome.passed]
     for outcome in failed:
-        tail = outcome.log.read_text(errors="replace").splitlines()[-60:]
+        tail = outcome.log.read_text(errors="replace").splitlines()[-80:]
         print(f"\n--- {outcome.name}: the end of {outcome.log.relative_to(ROOT)}", *tail, sep="\n")
     rows = [(each.name, "passed" if each.passed else "FAILED", f"{each.seconds:.0f} s") for each in outcomes]
     print("", columns([("SCENARIO", "RESULT", "TIME"), *rows]), sep="\n")
