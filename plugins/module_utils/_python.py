@@ -100,7 +100,7 @@ def choose(wanted: str, version_file: str, requires: str, server: tuple[str, str
 
 
 def _pinned(text: str) -> str:
-    """Major and minor version in a ``.python-version``; empty when it holds something else, such as pyenv's own names."""
+    """Major and minor version in a ``.python-version``; empty for something else, such as a name of pyenv's."""
     for line in text.splitlines():
         found = re.fullmatch(r"\s*(?:c?python-?)?(3\.\d+)(?:\.\d+)?\s*(?:#.*)?", line)
         if found:
@@ -155,37 +155,27 @@ def ensure_uv(network: Mapping[str, str], root: str = ROOT) -> str:
         # Made elsewhere and renamed when complete: a run that is killed leaves nothing that looks like a uv.
         new = f"{root}/.uv-{UV_VERSION}.new"
         shutil.rmtree(new, ignore_errors=True)
-        _run(
-            [SERVER_PYTHON, "-m", "venv", new],
-            network,
-            "A Python environment for uv cannot be made.",
-            "apt install python3-venv",
-        )
+        venv = [SERVER_PYTHON, "-m", "venv", new]
+        _run(venv, network, "A Python environment for uv cannot be made.", "apt install python3-venv")
         requirements = f"{new}/uv.txt"
         with open(requirements, "w") as file:
             file.write(" ".join([f"uv=={UV_VERSION}", *(f"--hash=sha256:{digest}" for digest in UV_HASHES)]) + "\n")
+        pip = [f"{new}/bin/python", "-m", "pip", "install", "--quiet", "--require-hashes", "--only-binary=:all:"]
         _run(
-            [
-                f"{new}/bin/python",
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--require-hashes",
-                "--only-binary=:all:",
-                "-r",
-                requirements,
-            ],
+            [*pip, "-r", requirements],
             {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_CACHE_DIR": "1", **network},
             f"uv {UV_VERSION} cannot be installed.",
-            "let the server reach a Python package index (PIP_INDEX_URL, HTTPS_PROXY or /etc/pip.conf name another way).",
+            "let the server reach a package index; PIP_INDEX_URL, HTTPS_PROXY or /etc/pip.conf name another way.",
         )
         os.rename(new, place)
     return program
 
 
 def ensure_python(uv: str, interpreter: Interpreter, network: Mapping[str, str], root: str = ROOT) -> None:
-    """Have a managed interpreter in ``<root>/python`` (as root, so that no app can write to it); nothing to do for another."""
+    """Have a managed interpreter in ``<root>/python`` (as root, so that no app can write to it).
+
+    One that is not managed only has to be there.
+    """
     if not interpreter.managed:
         if not os.path.exists(interpreter.request):
             raise ReleaseError(
@@ -201,7 +191,7 @@ def ensure_python(uv: str, interpreter: Interpreter, network: Mapping[str, str],
             [uv, "python", "install", "--quiet", "--no-bin", interpreter.request],
             {**environment, "UV_PYTHON_DOWNLOADS": "manual"},
             f"Python {interpreter.request} ({interpreter.reason}) is not on the server and cannot be downloaded.",
-            "set the key python to a version that the server has, or UV_PYTHON_INSTALL_MIRROR to a place that it can reach.",
+            "set the key python to one that the server has, or UV_PYTHON_INSTALL_MIRROR to a place that it can reach.",
         )
 
 
