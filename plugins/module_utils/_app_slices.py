@@ -18,7 +18,9 @@ _PATIENCE = 5
 # The packages of every role, as in its defaults (a test holds the two together): one apt transaction installs them all.
 PACKAGES = {
     "app_deploy": ["acl", "ca-certificates", "git", "openssh-client", "python3-venv"],
+    "certbot": ["certbot"],
     "nginx": ["nginx", "libnginx-mod-http-brotli-static", "python3-cryptography"],
+    "postgresql": ["postgresql", "python3-psycopg2"],
     "redis": ["redis-server"],
 }
 
@@ -96,8 +98,8 @@ def host_users(records: Sequence[Record]) -> Slice:
 
 
 def host_packages(records: Sequence[Record]) -> list[str]:
-    """Every Debian package that the site needs on this server."""
-    unused = set()
+    """Every Debian package that the site needs on this server; without any app, none."""
+    unused = set() if records else set(PACKAGES)
     if not any(_local_databases(record) for record in records):
         unused.add("postgresql")
     if not any(record["redis"] for record in records):
