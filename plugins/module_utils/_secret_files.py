@@ -49,7 +49,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class Step:
-    """What has to happen to one file. `action` is one of generate, replace, protect, keep; `content` what it holds after."""
+    """What has to happen to one file: `action` is generate, replace, protect or keep; `content` it holds after."""
 
     path: str
     action: str
@@ -85,7 +85,7 @@ def wanted(entries: Sequence[Mapping[str, t.Any]]) -> list[Wanted]:
 
 
 def plan(secrets_wanted: Sequence[Wanted], observed: Mapping[str, Observed]) -> list[Step]:
-    """Decide one step per secret. Generating is left to `apply`, so that a plan of a dry run holds no secret of its own."""
+    """Decide one step per secret. Generating is left to `apply`, so that a plan holds no secret that is never used."""
     steps = []
     for want in secrets_wanted:
         seen = observed[want.path]
@@ -141,7 +141,7 @@ def _apply(step: Step, owner: int, group: int) -> Step:
         os.chmod(step.path, MODE)
     if step.action in ("keep", "protect"):
         return step
-    content = step.content or "".join(secrets.choice(ALPHABET) for _ in range(step.length))
+    content = step.content or "".join(secrets.choice(ALPHABET) for dummy in range(step.length))
     directory = os.path.dirname(step.path)
     os.makedirs(os.path.dirname(directory), mode=0o755, exist_ok=True)
     try:

@@ -12,11 +12,11 @@ short_description: Keep secrets on the server, each in a file of its own
 version_added: 1.0.0
 description:
   - Makes sure that each secret exists as a file with mode C(0600), owned by root. One call handles any number of them.
-  - A secret that is neither given nor there is generated once, on the server, from letters and digits only, so it needs no
-    quoting in a URL, an environment file or SQL. After that it is kept. It never travels to the controller.
+  - A secret that is neither given nor there is generated once, on the server, from letters and digits only, so it needs
+    no quoting in a URL, an environment file or SQL. After that it is kept. It never travels to the controller.
   - A secret that is given as O(secrets[].value) replaces what is there.
-  - The directory of a file is made with mode C(0700) when it is missing. A directory that is there keeps its mode, and is refused
-    when others than root can write to it.
+  - The directory of a file is made with mode C(0700) when it is missing. A directory that is there keeps its mode, and
+    is refused when others than root can write to it.
   - Files are written without a newline at the end; a newline that an editor left there is no part of the secret.
 options:
   secrets:
@@ -30,7 +30,7 @@ options:
         type: path
         required: true
       length:
-        description: Number of characters to generate, at least 16. Means nothing for a secret that is given or already there.
+        description: Number of characters to generate, at least 16. One that is given or there may have fewer.
         type: int
         default: 50
       value:
@@ -38,22 +38,23 @@ options:
           - The secret itself, from a vault.
           - Leave it out to have one generated.
         type: str
+extends_documentation_fragment:
+  - groundcrew.django._attributes
 attributes:
   check_mode:
     support: full
-    description: Can run in check mode, and returns a fixed placeholder as the hash of a secret that would be generated.
+    details: A fixed placeholder is returned as the hash of a secret that would be generated.
   diff_mode:
     support: partial
-    description: The diff names the files and what happens to them, never a secret or a hash.
+    details: The diff names the files and what happens to them, never a secret or a hash.
   idempotent:
     support: full
-    description: A second run with the same options changes nothing.
 notes:
-  - RV(sha256) holds plain hashes. Those of generated secrets tell nothing, as 50 random letters and digits cannot be guessed.
-    A short secret that a person chose can be guessed from its hash, so set C(no_log=true) on a task that passes
-    O(secrets[].value). Registered results can still be used then.
+  - RV(sha256) holds plain hashes. Those of generated secrets tell nothing, as 50 random letters and digits cannot be
+    guessed. A short secret that a person chose can be guessed from its hash, so set C(no_log=true) on a task that
+    passes O(secrets[].value). Registered results can still be used then.
 author:
-  - groundcrew contributors
+  - Groundcrew contributors (@groundcrew)
 """
 
 EXAMPLES = r"""

@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.groundcrew.django.plugins.module_utils import _secret_files as sf
 
 ME, MINE = os.getuid(), os.getgid()
@@ -127,7 +128,7 @@ def test_an_interrupted_write_leaves_the_old_secret(tmp_path: Path, monkeypatch:
     def fail(source: str, target: str) -> None:
         raise OSError(28, "No space left on device", target)
 
-    monkeypatch.setattr(sf.os, "rename", fail)
+    monkeypatch.setattr(os, "rename", fail)
     with pytest.raises(OSError):
         run(path, value="new")
     assert path.read_text() == "old"
