@@ -27,7 +27,7 @@ NAMES = (
     "SECURE_PROXY_SSL_HEADER",
 )
 
-# Calls that compute a path or a plain value from their arguments alone, and methods that do so from what they belong to.
+# Calls that compute a path or a plain value from their arguments alone; methods that do so from their object as well.
 _PATH_CALLS = {"join", "dirname", "abspath", "realpath", "normpath"}
 _FIXED_CALLS = {"Path", "PurePath", "str", "int", "bool", "float", "list", "tuple", "dict", "set", *_PATH_CALLS}
 _FIXED_CALLS |= {
@@ -196,9 +196,15 @@ def _imported(node: ast.ImportFrom, source: Source) -> str:
 class _Chain:
     """What happens, in order, to every name of a settings module, through the modules that it imports from."""
 
-    def __init__(self, sources: Iterable[Source], reads: Sequence[Mapping[str, t.Any]]) -> None:
-        self.sources = {source.module: source for source in sources}
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        reads: Sequence[Mapping[str, t.Any]],
+        known: dict[str, _Chain] | None = None,
+    ) -> None:
+        self.sources = sources
         self.reads = reads
+        self.known = {} if known is None else known  # chains of modules that only single names come from
         self.bindings: dict[str, list[_Binding]] = {}
         self.functions: dict[str, ast.AST] = {}
         self.classes: list[tuple[ast.ClassDef, Source]] = []
@@ -216,8 +222,10 @@ class _Chain:
             for binding in self._walk(tree.body, source, (), (*stack, module)):
                 self.bindings.setdefault(binding.name, []).append(binding)
             return
-        inner = _Chain(self.sources.values(), self.reads)
-        inner.follow(module, stack=stack)
+        inner = self.known.get(module)
+        if inner is None:
+            inner = self.known[module] = _Chain(self.sources, self.reads, self.known)
+            inner.follow(module, stack=stack)
         self.functions.update(inner.functions)
         for theirs, ours in only.items():
             for binding in inner.bindings.get(theirs, []):
@@ -386,7 +394,7 @@ class _Chain:
             if isinstance(node.func, ast.Name) and node.func.id in self.bindings:
                 return self.fixed(node.func, seen)
             if _is_name(node.func) and _dotted(node.func) in _FIXED_CALLS:
-                return True
+                return _dotted(node.func) not in self.functions
             method = isinstance(node.func, ast.Attribute) and node.func.attr in _FIXED_METHODS
             return method and self.fixed(node.func, seen)
         return False
@@ -490,7 +498,7 @@ def classify(
     :param reads: the probe's look-ups of environment variables: ``{name, set, path, line}``.
     :param configuration: the class of django-configurations, where the project uses it.
     """
-    chain = _Chain(sources, reads)
+    chain = _Chain({source.module: source for source in sources}, reads)
     chain.follow(module)
     if configuration:
         return {name: chain.in_class(name, configuration) for name in NAMES}

@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
+
 from ansible_collections.groundcrew.django.plugins.module_utils._checks import describe, judge
 
 
-def message(identifier: str, level: int = 30, **more):
+def message(identifier: str, level: int = 30, **more: t.Any):
     return {"id": identifier, "level": level, "msg": "Something.", "hint": "", "obj": "", "silenced": False, **more}
 
 
@@ -34,7 +37,7 @@ def message(identifier: str, level: int = 30, **more):
         ("security.W004", 30, "DEBUG", "answered_by_nginx"),
     ],
 )
-def test_each_message_has_one_place(identifier, level, fail_level, place):
+def test_each_message_has_one_place(identifier: str, level: int, fail_level: str, place: str):
     judgement = judge([message(identifier, level)], fail_level)
     found = {name: [one["id"] for one in getattr(judgement, name)] for name in ("failed", "answered_by_nginx", "shown")}
     assert found == {"failed": [], "answered_by_nginx": [], "shown": [], place: [identifier]}

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import textwrap
+import typing as t
 
 import pytest
+
 from ansible_collections.groundcrew.django.plugins.module_utils._settings_source import (
     ManageSettings,
     Source,
@@ -44,7 +46,7 @@ STARTPROJECT = """
         ("STATIC_ROOT", "absent", None),
     ],
 )
-def test_startproject_is_open_to_us(name, kind, value):
+def test_startproject_is_open_to_us(name: str, kind: str, value: t.Any):
     setting = one(STARTPROJECT, name)
     assert (setting.kind, setting.value) == (kind, value)
 
@@ -63,7 +65,7 @@ def test_startproject_is_open_to_us(name, kind, value):
         ("try:\n    from .local import *\nexcept ImportError:\n    pass\nDEBUG = True", "DEBUG"),
     ],
 )
-def test_what_only_the_text_decides_is_fixed(text, name):
+def test_what_only_the_text_decides_is_fixed(text: str, name: str):
     assert one(text, name).fixed
 
 
@@ -96,7 +98,7 @@ def test_what_only_the_text_decides_is_fixed(text, name):
         ("import os\nDEBUG = getattr(os, 'NAME') and open('x').read()", "DEBUG", []),
     ],
 )
-def test_computed_values_name_their_variables(text, name, variables):
+def test_computed_values_name_their_variables(text: str, name: str, variables: list[str]):
     setting = one(text, name, other="import os\nDEBUG = os.environ.get('OTHER')")
     assert setting.kind == "computed"
     assert list(setting.variables) == variables
@@ -138,7 +140,7 @@ def test_database_keys_name_their_variables():
         ("import os\nSECRET_KEY = os.getenv('K')", False),
     ],
 )
-def test_a_random_key_is_seen(text, random):
+def test_a_random_key_is_seen(text: str, random: bool):
     assert one(text, "SECRET_KEY").random is random
 
 
@@ -199,7 +201,7 @@ def test_configurations_are_never_fixed():
         ("print('x'", ManageSettings()),
     ],
 )
-def test_read_manage(text, expected):
+def test_read_manage(text: str, expected: t.Any):
     assert read_manage("import os\n" + text) == expected
 
 

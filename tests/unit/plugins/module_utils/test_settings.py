@@ -1,0 +1,428 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is decided from settings: the module, static files, uploads, the app server, and whether they are fit."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
+from ansible_collections.groundcrew.django.plugins.module_utils._settings import (
+    Media,
+    choose_server,
+    decide_media,
+    decide_static,
+    url_path,
+)
+from ansible_collections.groundcrew.django.plugins.module_utils._settings_choice import (
+    Choice,
+    choose_settings,
+    looks_like_development,
+    settings_candidates,
+)
+from ansible_collections.groundcrew.django.plugins.module_utils._settings_judge import explain_failure, judge_settings
+from ansible_collections.groundcrew.django.plugins.module_utils._settings_source import NAMES, Setting
+
+CODE = "/srv/shop/releases/1/code"
+POSTGRESQL = {
+    "engine": "django.db.backends.postgresql",
+    "name": "shop",
+    "host": "",
+    "port": "",
+    "user": "shop",
+    "has_password": False,
+}
+
+
+def record(**changes: t.Any):
+    return {
+        "name": "shop",
+        "domains": ["shop.example.com"],
+        "static_domain": None,
+        "media_domain": None,
+        "shared_paths": [],
+        "media": "auto",
+        "production_settings": "auto",
+        "database": {"local": True, "host": "", "name": "shop", "user": "shop", "port": 5432},
+        "databases": {},
+        "paths": {
+            "media": "/srv/shop/shared/media",
+            "data": "/srv/shop/shared/data",
+            "shared": "/srv/shop/shared",
+        },
+        **changes,
+    }
+
+
+def found(**changes: t.Any):
+    return {
+        "DEBUG": False,
+        "SECRET_KEY": {"sha256": "1", "length": 60, "distinct": 30, "insecure": False},
+        "ALLOWED_HOSTS": ["shop.example.com"],
+        "DATABASES": {"default": POSTGRESQL},
+        "STATIC_URL": "/static/",
+        "STATIC_ROOT": "/srv/shop/releases/1/static",
+        "MEDIA_URL": "/media/",
+        "MEDIA_ROOT": f"{CODE}/media",
+        "FILES": "django.core.files.storage.FileSystemStorage",
+        "INSTALLED_APPS": ["django.contrib.staticfiles"],
+        "ROOT_URLCONF": "shop.urls",
+        "ASGI_APPLICATION": "",
+        "wsgi": "shop.wsgi:application",
+        "asgi": "shop.asgi:application",
+        "log_files": [],
+        **changes,
+    }
+
+
+def manage(default: str) -> str:
+    return f"import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', '{default}')\n"
+
+
+FILES = [
+    "manage.py",
+    "config/settings/__init__.py",
+    "config/settings/base.py",
+    "config/settings/local.py",
+    "config/settings/production.py",
+    "config/urls.py",
+    "shop/models.py",
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "environment", "default", "module", "by"),
+    [
+        ("a.b", {"DJANGO_SETTINGS_MODULE": "c.d"}, "config.settings.local", "a.b", "key"),
+        ("", {"DJANGO_SETTINGS_MODULE": "c.d"}, "config.settings.local", "c.d", "environment"),
+        ("", {}, "config.settings", "config.settings", "manage.py"),
+        ("", {}, "devshop.settings", "devshop.settings", "manage.py"),
+    ],
+)
+def test_the_key_wins_then_the_environment(
+    wanted: str, environment: dict[str, t.Any], default: str, module: str, by: str
+):
+    choice = choose_settings(wanted, environment, manage(default), FILES)
+    assert (choice.module, choice.by) == (module, by)
+
+
+@pytest.mark.parametrize("default", ["config.settings.local", "config.settings.dev", "config.settings_development"])
+def test_a_development_default_stops_and_lists_what_there_is(default: str):
+    with pytest.raises(ReleaseError, match="developer's machine") as caught:
+        choose_settings("", {}, manage(default), FILES)
+    assert "`settings: config.settings.production`" in caught.value.cure
+
+
+def test_a_development_default_without_others_may_be_taken_on_purpose():
+    with pytest.raises(ReleaseError) as caught:
+        choose_settings("", {}, manage("mysite.settings.dev"), ["manage.py", "mysite/settings/dev.py"])
+    assert "`settings: mysite.settings.dev` takes these" in caught.value.cure
+
+
+def test_manage_that_overrules_everything_is_refused():
+    text = "import os\nos.environ['DJANGO_SETTINGS_MODULE'] = 'a.settings'\n"
+    with pytest.raises(ReleaseError, match=r"b\.settings would never be used"):
+        choose_settings("b.settings", {}, text, [])
+    assert choose_settings("a.settings", {}, text, []).module == "a.settings"
+
+
+def test_manage_without_settings_asks_for_the_key():
+    with pytest.raises(ReleaseError) as caught:
+        choose_settings("", {}, "print('hello')", ["manage.py", "a/settings.py"])
+    assert caught.value.cure == "name them: `settings: a.settings`"
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("test_project.settings", False),
+        ("config.settings.test", True),
+        ("mysite.settings_local", True),
+        ("config.settings.latest", False),
+        ("local_settings", True),
+        ("config.settings.production", False),
+    ],
+)
+def test_looks_like_development(module: str, expected: t.Any):
+    assert looks_like_development(module) is expected
+
+
+def test_candidates_leave_out_what_is_no_settings():
+    files = [
+        "mysite/settings.py",
+        "mysite/settings_prod.py",
+        "mysite/local_settings.py",
+        "mysite/urls.py",
+        "a/settings.py",
+    ]
+    assert settings_candidates(files, "mysite.settings") == ["mysite.settings_prod"]
+    assert settings_candidates(FILES, "config.settings.local") == ["config.settings.production"]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("/static/", "/static/"),
+        ("static/", "/static/"),
+        ("/", None),
+        ("", None),
+        ("/a/b", "/a/b/"),
+        ("https://shop.example.com/static/", "/static/"),
+        ("//shop.example.com/s/", "/s/"),
+        ("https://static.example.com/", "/"),
+        ("https://static.example.com/x/", "/x/"),
+        ("https://bucket.s3.amazonaws.com/static/", None),
+        ("/../etc/", None),
+    ],
+)
+def test_url_path(url: str, expected: t.Any):
+    assert url_path(url, ["shop.example.com"], "static.example.com") == expected
+
+
+def test_static_files_need_the_app_and_a_root():
+    assert decide_static(found(), record()).collect
+    assert not decide_static(found(INSTALLED_APPS=[]), record()).collect
+    foreign = decide_static(found(STATIC_URL="https://cdn.example.net/"), record())
+    assert (foreign.collect, foreign.url_path) == (True, None)
+
+
+SHARED = "/srv/shop/shared/media"
+
+
+@pytest.mark.parametrize(
+    ("changes", "view", "keys", "expected"),
+    [
+        ({}, "none", {}, Media("public", "/media/", SHARED, f"{CODE}/media")),
+        ({"MEDIA_ROOT": SHARED}, "none", {}, Media("public", "/media/", SHARED, "")),
+        ({}, "serve", {}, Media("public", "/media/", SHARED, f"{CODE}/media")),
+        ({}, "view", {}, Media("app", None, SHARED, f"{CODE}/media")),
+        ({"MEDIA_URL": "/"}, "none", {}, Media("app", None, SHARED, f"{CODE}/media")),
+        ({"MEDIA_ROOT": ""}, "none", {}, Media("none", None, "", "")),
+        ({"FILES": "storages.backends.s3.S3Storage"}, "none", {}, Media("none", None, SHARED, f"{CODE}/media")),
+        ({}, "none", {"media": "app"}, Media("app", None, SHARED, f"{CODE}/media")),
+        ({}, "none", {"media": "none"}, Media("none", None, SHARED, f"{CODE}/media")),
+        ({}, "view", {"media": "public"}, Media("public", "/media/", SHARED, f"{CODE}/media")),
+        ({}, "view", {"media": "internal"}, Media("internal", "/media/", SHARED, f"{CODE}/media")),
+        (
+            {"MEDIA_ROOT": f"{CODE}/data/media"},
+            "none",
+            {"shared_paths": ["data"]},
+            Media("public", "/media/", "/srv/shop/shared/data/data/media", ""),
+        ),
+        ({"MEDIA_ROOT": "/var/media"}, "none", {}, Media("app", None, "/var/media", "")),
+        ({"MEDIA_ROOT": CODE}, "none", {}, Media("none", None, "", "")),
+    ],
+)
+def test_media(changes: dict[str, t.Any], view: str, keys: dict[str, t.Any], expected: t.Any):
+    report = {"settings": found(**changes), "urls": {"media": view, "media_view": "shop.views.guarded"}}
+    media, warnings = decide_media(report, record(**keys), code=CODE, cwd=CODE)
+    assert media == expected
+    guarded = view == "view" and "media" not in keys
+    elsewhere = changes.get("MEDIA_ROOT") in ("/var/media", CODE)
+    assert len(warnings) == (1 if guarded or elsewhere else 0)
+
+
+def test_public_media_needs_a_path():
+    with pytest.raises(ReleaseError, match="needs a MEDIA_URL"):
+        decide_media({"settings": found(MEDIA_URL="/"), "urls": {}}, record(media="public"), code=CODE, cwd=CODE)
+
+
+AUTO = {"kind": "auto", "entry": ""}
+
+
+@pytest.mark.parametrize(
+    ("changes", "server", "expected"),
+    [
+        ({}, AUTO, ("gunicorn", "shop.wsgi:application")),
+        ({"ASGI_APPLICATION": "shop.asgi.application"}, AUTO, ("uvicorn", "shop.asgi:application")),
+        ({"INSTALLED_APPS": ["daphne"]}, AUTO, ("uvicorn", "shop.asgi:application")),
+        ({"wsgi": ""}, AUTO, ("uvicorn", "shop.asgi:application")),
+        ({"ASGI_APPLICATION": "shop.routing.app", "asgi": ""}, AUTO, ("gunicorn", "shop.wsgi:application")),
+        ({}, {"kind": "uvicorn", "entry": ""}, ("uvicorn", "shop.asgi:application")),
+        ({}, {"kind": "auto", "entry": "x.asgi:app"}, ("uvicorn", "x.asgi:app")),
+        ({}, {"kind": "gunicorn", "entry": "x.web"}, ("gunicorn", "x.web:application")),
+    ],
+)
+def test_server(changes: dict[str, t.Any], server: dict[str, t.Any], expected: t.Any):
+    assert choose_server(found(**changes), server) == expected
+
+
+def test_server_without_an_application():
+    with pytest.raises(ReleaseError, match="no application for uvicorn"):
+        choose_server(found(asgi=""), {"kind": "uvicorn", "entry": ""})
+
+
+# --- judging ---------------------------------------------------------------------------------------------------------
+
+
+def judged(
+    changes: dict[str, t.Any],
+    settings: t.Any = (),
+    supplied: t.Any = (),
+    keys: t.Any = (),
+    choice: t.Any = None,
+    same_key: bool = True,
+):
+    """Message and cure, or the warnings."""
+    all_settings = {name: Setting(name) for name in NAMES} | {one.name: one for one in settings}
+    try:
+        return judge_settings(
+            found(**changes),
+            all_settings,
+            record(**dict(keys)),
+            choice or Choice("shop.settings", "key"),
+            dict(supplied),
+            code=CODE,
+            same_key=same_key,
+        )
+    except ReleaseError as error:
+        return error.message, error.cure
+
+
+def computed(name: str, *variables: str, **more: t.Any):
+    return Setting(name, "computed", "shop.settings", "shop/settings.py", 7, variables=variables, **more)
+
+
+SQLITE = {**POSTGRESQL, "engine": "django.db.backends.sqlite3", "name": f"{CODE}/db.sqlite3"}
+TCP = {**POSTGRESQL, "host": "localhost"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting", "message", "cure"),
+    [
+        ({"DEBUG": True}, computed("DEBUG", "DJ_DEBUG"), "DEBUG (shop/settings.py:7) stays on", 'DJ_DEBUG: "False"'),
+        ({"DEBUG": True}, computed("DEBUG"), "stays on", "change shop/settings.py:7"),
+        ({"DEBUG": True}, computed("DEBUG", "DEBUG"), "stays on", "takes DEBUG='False' for true"),
+        (
+            {"ALLOWED_HOSTS": ["localhost"]},
+            computed("ALLOWED_HOSTS", "HOSTS"),
+            "without shop.example.com",
+            'HOSTS: "shop.example.com"',
+        ),
+        (
+            {"SECRET_KEY": {"sha256": "", "length": 60, "distinct": 9, "insecure": True}},
+            computed("SECRET_KEY", "KEY"),
+            "startproject made",
+            'KEY: "${secret.secret_key}"',
+        ),
+        (
+            {"DATABASES": {"default": SQLITE}},
+            computed("DATABASES", "DB_URL"),
+            "lost with the release",
+            'DB_URL: "${database.url}"',
+        ),
+        (
+            {"DATABASES": {"default": TCP}},
+            computed("DATABASES", "DB_HOST", "DB_NAME", keys={"HOST": ("DB_HOST",), "NAME": ("DB_NAME",)}),
+            "'shop' at localhost",
+            'DB_NAME: "${database.name}", DB_HOST: "${database.host}"',
+        ),
+        ({"STATIC_ROOT": "/var/www"}, computed("STATIC_ROOT", "ROOT"), "outside the release", "ROOT: "),
+        ({"STATIC_ROOT": ""}, Setting("STATIC_ROOT"), "is not set", "set STATIC_ROOT in the project's settings"),
+    ],
+)
+def test_what_is_unfit_names_its_place_and_its_cure(
+    changes: dict[str, t.Any], setting: Setting, message: str, cure: str
+):
+    said = judged(changes, [setting], {"DEBUG": "False"})
+    assert message in said[0]
+    assert cure in said[1]
+
+
+def test_fit_settings_have_nothing_to_say():
+    assert judged({}) == []
+
+
+def test_everything_is_told_at_once():
+    message, cure = judged(
+        {"DEBUG": True, "ALLOWED_HOSTS": []}, [computed("DEBUG", "D"), computed("ALLOWED_HOSTS", "A")]
+    )
+    assert "DEBUG" in message and "ALLOWED_HOSTS" in message
+    assert "D:" in cure and "A:" in cure
+
+
+def test_debug_in_manage_pys_settings_lists_the_others():
+    choice = Choice("config.settings", "manage.py", ("config.settings.production", "config.settings.test"))
+    said = judged({"DEBUG": True}, [computed("DEBUG")], choice=choice)
+    assert "`settings: config.settings.production`" in said[1]
+
+
+def test_a_random_key_is_named_as_such():
+    message, cure = judged({}, [computed("SECRET_KEY", "DJANGO_KEY", random=True)], same_key=False)
+    assert "at random" in message
+    assert "DJANGO_KEY" in cure
+
+
+def test_every_host_is_a_warning():
+    assert "nginx drops unknown ones" in judged({"ALLOWED_HOSTS": ["*"]})[0]
+
+
+@pytest.mark.parametrize("host", ["shop.example.com", ".example.com", "*", "SHOP.example.com"])
+def test_hosts_that_cover_the_domain(host: str):
+    assert isinstance(judged({"ALLOWED_HOSTS": [host]}), list)
+
+
+def test_a_log_file_in_the_release_is_a_warning_unless_it_is_kept():
+    changes = {"log_files": [f"{CODE}/logs/app.log", "/var/log/x.log"]}
+    assert len(judged(changes)) == 1
+    assert judged(changes, keys={"shared_paths": ["logs"]}) == []
+
+
+def test_sqlite_in_a_shared_path_is_kept_without_a_database():
+    database = {"default": {**SQLITE, "name": f"{CODE}/data/db.sqlite3"}}
+    keys = {"database": None, "shared_paths": ["data"]}
+    assert judged({"DATABASES": database}, keys=keys) == []
+    assert "shared_paths" in judged({"DATABASES": {"default": SQLITE}}, keys={"database": None})[1]
+
+
+def test_never_says_what_would_help():
+    written = Setting("DEBUG", "literal", "shop.settings", "shop/settings.py", 3, True)
+    assert "production_settings: auto" in judged({"DEBUG": True}, [written], keys={"production_settings": "never"})[1]
+
+
+def failure(
+    stage: str = "settings",
+    kind: str = "KeyError",
+    message: str = "'DB_PASSWORD'",
+    reads: t.Any = (),
+    module: str | None = None,
+):
+    frames = [{"path": "shop/settings.py", "line": 12}]
+    error = {"type": kind, "message": message, "frames": frames, "module": module}
+    said = [{"name": name, "set": False, "path": "shop/settings.py", "line": line} for name, line in reads]
+    return explain_failure({"stage": stage, "error": error, "reads": said}, "shop.settings")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "cure"),
+    [
+        (
+            {"reads": [("DB_HOST", 9), ("DB_PASSWORD", 12)]},
+            "shop.settings did not load: KeyError: 'DB_PASSWORD' (shop/settings.py:12)",
+            "set `env: {DB_PASSWORD: ...}` (looked up as well, and not set: DB_HOST)",
+        ),
+        (
+            {"kind": "ValueError", "message": "empty", "reads": [("PORT", 12)]},
+            "ValueError: empty",
+            "set `env: {PORT: ...}`",
+        ),
+        (
+            {"kind": "ModuleNotFoundError", "message": "No module named 'storages'", "module": "storages"},
+            "No module named 'storages'",
+            "add what provides storages",
+        ),
+        (
+            {"stage": "setup", "kind": "ValueError", "message": "Unable to configure handler 'file'"},
+            "Django did not start",
+            "shared_paths",
+        ),
+        ({"kind": "TypeError", "message": "x", "reads": [("A", 1)]}, "TypeError", "looked up and not set: A"),
+        ({"kind": "TypeError", "message": ""}, "no reason given", "repair the project"),
+    ],
+)
+def test_failures_are_explained(arguments: dict[str, t.Any], message: str, cure: str):
+    error = failure(**arguments)
+    assert message in error.message
+    assert cure in error.cure
