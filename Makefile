@@ -62,6 +62,6 @@ SOURCES := $(shell find $(SHIPPED:%=$(CURDIR)/%) -not -path '*/__pycache__*' -no
 .cache/collections/.ready: .cache/venv-2.19/.ready $(SOURCES)
 	@$(BIN)/ansible-galaxy collection build --force --output-path .cache/build >/dev/null
 	@# Offline: the dependencies have to be in the package "ansible" in the versions that galaxy.yml asks for.
-	@$(BIN)/ansible-galaxy collection install --force --offline --collections-path .cache/collections \
-		.cache/build/groundcrew-django-*.tar.gz >/dev/null 2>&1
+	@ANSIBLE_COLLECTIONS_PATH=.cache/collections $(BIN)/ansible-galaxy collection install --force --offline \
+		--collections-path .cache/collections .cache/build/groundcrew-django-*.tar.gz >/dev/null
 	@touch $@
