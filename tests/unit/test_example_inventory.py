@@ -1,0 +1,87 @@
+"""The inventory that people copy works as it stands, once its vault is filled."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from worktree import ROOT, collections
+
+EXAMPLE = ROOT / "inventories" / "example"
+VAULT = {"vault_shop_smtp": "the smtp password", "vault_shop_deploy_key": "the private key"}
+PASSWORD = "of the vault"
+
+
+def run(program: str, *arguments: str, cwd: Path) -> str:
+    found = shutil.which(program, path=str(Path(sys.executable).parent))
+    assert found, f"{program} stands beside the Python that runs the tests"
+    environment = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(collections()),
+        "ANSIBLE_LOCAL_TEMP": str(cwd / "tmp"),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_VAULT_PASSWORD_FILE": str(cwd / "password"),
+    }
+    result = subprocess.run(
+        [found, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture
+def inventory(tmp_path: Path) -> Path:
+    """A copy with its vault, as secrets.yml tells how to make it."""
+    copy = tmp_path / "inventories" / "production"
+    shutil.copytree(EXAMPLE, copy)
+    (tmp_path / "password").write_text(PASSWORD)
+    vault = copy / "group_vars" / "all" / "vault.yml"
+    vault.write_text(yaml.safe_dump(VAULT))
+    run("ansible-vault", "encrypt", str(vault), cwd=tmp_path)
+    assert VAULT["vault_shop_smtp"] not in vault.read_text()
+    return copy
+
+
+def test_it_passes_preflight_and_feeds_the_roles(inventory: Path, tmp_path: Path) -> None:
+    filters = {"sites": "nginx_sites", "redis": "redis_instances"}
+    slices = ", ".join(f"'{key}': django_apps | groundcrew.django.{name}" for key, name in filters.items())
+    play = [
+        {
+            "hosts": "all",
+            "gather_facts": False,
+            "roles": ["groundcrew.django.preflight"],
+            "tasks": [
+                {
+                    "ansible.builtin.copy": {"content": f"{{{{ {{{slices}}} }}}}", "dest": "slices.json"},
+                    "delegate_to": "localhost",
+                }
+            ],
+        }
+    ]
+    (tmp_path / "play.yml").write_text(yaml.safe_dump(play))
+    output = run("ansible-playbook", "-i", str(inventory), "play.yml", "-vvv", cwd=tmp_path)
+    assert not any(secret in output for secret in VAULT.values())
+    found: dict[str, Any] = json.loads((tmp_path / "slices.json").read_text())
+    assert [site["name"] for site in found["sites"]] == ["blog", "shop"]
+    assert found["redis"][0]["users"][0]["name"] == "shop"
+
+
+def test_it_holds_no_secret_and_no_address_of_somebody(tmp_path: Path) -> None:
+    text = "\n".join(path.read_text() for path in EXAMPLE.rglob("*.yml"))
+    secrets = yaml.safe_load((EXAMPLE / "group_vars/all/secrets.yml").read_text())["django_app_secrets"]
+    values = [value for app in secrets.values() for value in app.values()]
+    assert values
+    assert all(re.fullmatch(r"\{\{ vault_\w+ \}\}", value) for value in values)
+    hosts = re.findall(r"\b(?:[a-z0-9-]+\.)+[a-z]{2,}\b", text)
+    assert {host for host in hosts if host.endswith((".com", ".org", ".net"))} == {
+        host for host in hosts if host.endswith("example.com")
+    }
+    assert set(re.findall(r"\b\d+\.\d+\.\d+\.\d+\b", text)) == {"192.0.2.10"}
