@@ -21,9 +21,9 @@ def bin_of(core: str) -> Path:
     return CACHE / f"venv-{core}" / "bin"
 
 
-def check(title: str, *argv: str | Path, cwd: Path = ROOT, **environment: str) -> bool:
+def check(title: str, *argv: str | Path, cwd: Path = ROOT, environment: dict[str, str] | None = None) -> bool:
     print(f"--- {title}", flush=True)
-    return subprocess.run(argv, cwd=cwd, env={**os.environ, **environment}, check=False).returncode == 0
+    return subprocess.run(argv, cwd=cwd, env={**os.environ, **(environment or {})}, check=False).returncode == 0
 
 
 def lint() -> bool:
@@ -38,7 +38,9 @@ def lint() -> bool:
         check("ruff format", tools / "ruff", "format", "--check"),
         check("mypy", tools / "mypy", plugins, *_typed()),
         check("yamllint", tools / "yamllint", "--strict", "."),
-        check("ansible-lint", tools / "ansible-lint", "--config-file", ".config/ansible-lint.yml", **environment),
+        check(
+            "ansible-lint", tools / "ansible-lint", "--config-file", ".config/ansible-lint.yml", environment=environment
+        ),
     ]
     return all(results)
 
@@ -73,8 +75,12 @@ def _sanity(core: str) -> bool:
     subprocess.run(["git", "init", "--quiet"], cwd=copy, check=True)
     # Only the Python of this environment: others may be on the path as mere wrappers that do not run.
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    argv = [bin_of(core) / "ansible-test", "sanity", "--color", "no", "--python", python]
-    return check(f"ansible-test sanity, core {core}", *argv, cwd=copy, HOME=str(_sanity_home()))
+    return check(
+        f"ansible-test sanity, core {core}",
+        *(bin_of(core) / "ansible-test", "sanity", "--color", "no", "--python", python),
+        cwd=copy,
+        environment={"HOME": str(_sanity_home())},
+    )
 
 
 def _sanity_home() -> Path:

@@ -26,7 +26,7 @@ def up() -> None:
     started = time.monotonic()
     environment = {**os.environ, "ANSIBLE_CONFIG": str(FOLDER / "ansible.cfg")}
     # Beside this interpreter: the one of the project's own environment.
-    playbook = [Path(sys.executable).parent / "ansible-playbook", "groundcrew.django.site"]
+    playbook = [str(Path(sys.executable).parent / "ansible-playbook"), "groundcrew.django.site"]
     if subprocess.run(playbook, cwd=ROOT, env=environment, check=False).returncode:
         raise TestbedError(f"the playbook failed; run it again with: {command('groundcrew.django.site')}")
     summary(time.monotonic() - started)

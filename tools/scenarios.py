@@ -50,7 +50,7 @@ def run(name: str) -> Outcome:
     }
     with log.open("w") as output:
         for step in (["reset"], ["test", "--destroy=always"]):
-            argv = [Path(sys.executable).parent / "molecule", *step, "--scenario-name", name]
+            argv = [str(Path(sys.executable).parent / "molecule"), *step, "--scenario-name", name]
             status = subprocess.run(
                 argv, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
             ).returncode
@@ -69,7 +69,9 @@ def main(wanted: list[str]) -> int:
     engine.ensure()
     for distro in image.DISTROS:
         image.server(distro)
-    print(f"running {len(chosen)} scenarios, {side_by_side()} side by side; logs in {LOGS.relative_to(ROOT)}", flush=True)
+    print(
+        f"running {len(chosen)} scenarios, {side_by_side()} side by side; logs in {LOGS.relative_to(ROOT)}", flush=True
+    )
     with ThreadPoolExecutor(side_by_side()) as pool:
         outcomes = list(pool.map(run, chosen))
     failed = [outcome for outcome in outcomes if not outcome.passed]

@@ -97,7 +97,7 @@ def pip_settings() -> dict[str, str]:
     )
     settings = {}
     for key in ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout"):
-        value = os.environ.get(f"PIP_{key.upper().replace('-', '_')}") or parser.get("global", key, fallback="")
+        value = os.environ.get(f"PIP_{key.upper().replace('-', '_')}") or parser.get("global", key, fallback=None) or ""
         settings[key] = " ".join(word for word in value.split() if not word.startswith(("file:", "/")))
     return {key: value for key, value in settings.items() if value}
 
