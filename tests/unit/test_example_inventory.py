@@ -51,21 +51,13 @@ def inventory(tmp_path: Path) -> Path:
 
 
 def test_it_passes_preflight_and_feeds_the_roles(inventory: Path, tmp_path: Path) -> None:
-    filters = {"sites": "nginx_sites", "redis": "redis_instances"}
-    slices = ", ".join(f"'{key}': django_apps | groundcrew.django.{name}" for key, name in filters.items())
-    play = [
-        {
-            "hosts": "all",
-            "gather_facts": False,
-            "roles": ["groundcrew.django.preflight"],
-            "tasks": [
-                {
-                    "ansible.builtin.copy": {"content": f"{{{{ {{{slices}}} }}}}", "dest": "slices.json"},
-                    "delegate_to": "localhost",
-                }
-            ],
-        }
-    ]
+    names = {"sites": "nginx_sites", "redis": "redis_instances"}
+    slices = ", ".join(f"'{key}': django_apps | groundcrew.django.{name}" for key, name in names.items())
+    task = {
+        "ansible.builtin.copy": {"content": "{{ {" + slices + "} }}", "dest": "slices.json"},
+        "delegate_to": "localhost",
+    }
+    play = [{"hosts": "all", "gather_facts": False, "roles": ["groundcrew.django.preflight"], "tasks": [task]}]
     (tmp_path / "play.yml").write_text(yaml.safe_dump(play))
     output = run("ansible-playbook", "-i", str(inventory), "play.yml", "-vvv", cwd=tmp_path)
     assert not any(secret in output for secret in VAULT.values())

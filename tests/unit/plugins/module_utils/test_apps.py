@@ -309,7 +309,7 @@ def test_the_host_is_told_of_users_and_packages() -> None:
 
 
 # Which slice asks for a role's packages; the others are always installed.
-WANTED_BY = {"postgresql": {"database": {}}, "redis": {"database": False, "redis": True}}
+WANTED_BY: dict[str, dict[str, Any]] = {"postgresql": {"database": {}}, "redis": {"database": False, "redis": True}}
 
 
 @pytest.mark.parametrize("role", sorted(path.parent.parent.name for path in ROOT.glob("roles/*/defaults/main.yml")))
