@@ -38,12 +38,18 @@ NOTHING = ("DEBUG SECRET_KEY ALLOWED_HOSTS DATABASES STATIC_ROOT MEDIA_ROOT CSRF
            "SECURE_PROXY_SSL_HEADER SESSION_COOKIE_SECURE CSRF_COOKIE_SECURE").split()
 
 
+# What Python and its libraries look up on their own account.
+NOISE = re.compile(r"(DJANGO_SETTINGS_MODULE|DJANGO_CONFIGURATION|LANG|LANGUAGE|LC_.*|COLUMNS|LINES|PYTHON.*)\Z")
+
+
 class Done(BaseException):
     """Leaves manage.py behind; no "except Exception" of a project's holds it."""
 
 
 def inside(path):
-    path = os.path.realpath(path or "")
+    if not path or not os.path.isabs(path):
+        return None
+    path = os.path.realpath(path)
     return path[len(ROOT):] if path.startswith(ROOT) and "site-packages" not in path else None
 
 
@@ -62,7 +68,7 @@ def watched_getitem(self, name):
         value = plain_getitem(self, name)
     except KeyError:
         value = None
-    if found and isinstance(name, str) and name not in ("DJANGO_SETTINGS_MODULE", "DJANGO_CONFIGURATION"):
+    if found and isinstance(name, str) and not NOISE.match(name):
         read = {"name": name, "set": value is not None, "path": found, "line": line}
         if read not in REPORT["reads"]:
             REPORT["reads"].append(read)

@@ -248,7 +248,7 @@ def examine(
             health=record["health"]["path"],
             environment_file=environment_file,
         )
-        if report["error"]:
+        if report["error"] and not report["settings"]:
             raise explain_failure(report, choice.module)
         if report["module"] != module:
             raise ReleaseError(
@@ -293,6 +293,9 @@ def examine(
     laid_names = {one.name for one in laid}
     same_key = "SECRET_KEY" in laid_names or found["SECRET_KEY"] == first["settings"]["SECRET_KEY"]
     warnings = judge_settings(found, settings, record, choice, environment, code=code, same_key=same_key)
+    # Unfit settings come first, because they are often why the rest fails: DEBUG asks for a developer's packages.
+    if second["error"]:
+        raise explain_failure(second, choice.module)
     media, more = decide_media(second, record, code=code, cwd=cwd)
     kind, entry = choose_server(found, record["server"])
     return ProjectSettings(

@@ -25,8 +25,9 @@ _DEVELOPMENT = {
     "ci",
     "debug",
 }
+_PRODUCTION = {"prod", "production", "live", "deploy", "deployment", "server"}
 # Files beside settings that are no settings to choose.
-_PARTS = {"base", "common", "default", "defaults", "shared", "local_settings", "__init__"}
+_PARTS = {"base", "common", "components", "default", "defaults", "shared", "local_settings", "__init__"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +39,20 @@ class Choice:
     candidates: tuple[str, ...] = ()
 
 
-def looks_like_development(module: str) -> bool:
-    """Whether a settings module is named for a developer's machine; its first part is only the project's name."""
+def _words(module: str) -> set[str]:
+    """The words of a module's name; its first part is only the project's name."""
     parts = module.split(".")
-    words = {word for part in parts[1:] or parts for word in re.split(r"[^a-z]+", part.lower())}
-    return bool(words & _DEVELOPMENT)
+    return {word for part in parts[1:] or parts for word in re.split(r"[^a-z]+", part.lower())}
+
+
+def looks_like_development(module: str) -> bool:
+    """Whether a settings module is named for a developer's machine."""
+    return bool(_words(module) & _DEVELOPMENT)
+
+
+def looks_like_production(module: str) -> bool:
+    """Whether a settings module is named for the machine that people visit."""
+    return bool(_words(module) & _PRODUCTION)
 
 
 def settings_candidates(files: Sequence[str], near: str) -> list[str]:
@@ -96,7 +106,7 @@ def choose_settings(wanted: str, environment: Mapping[str, str], manage_py: str,
 
 def choose_one_of(candidates: Sequence[str], default: str) -> str:
     """A cure: the settings that were found, or the default taken on purpose."""
-    others = [name for name in candidates if not looks_like_development(name)]
+    others = sorted((name for name in candidates if not looks_like_development(name)), key=looks_like_production)[::-1]
     if not others:
         return f"name the settings to use; `settings: {default}` takes these, as no others were found beside them"
     more = f" (found: {', '.join(others)})" if len(others) > 1 else ""

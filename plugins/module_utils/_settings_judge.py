@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._overlay import SQLITE, covers, matches_record, within
-from ansible_collections.groundcrew.django.plugins.module_utils._settings_choice import Choice, looks_like_development
+from ansible_collections.groundcrew.django.plugins.module_utils._settings_choice import Choice, looks_like_production
 from ansible_collections.groundcrew.django.plugins.module_utils._settings_source import Setting
 
 _STAGES = {
@@ -70,7 +70,7 @@ def _cure_failure(report: Mapping[str, t.Any]) -> str:
         )
     if "Unable to configure handler" in error["message"] or error["type"] in ("PermissionError", "FileNotFoundError"):
         return "an app may not write its own code: log to standard error, keep what it writes by `shared_paths: [...]`"
-    if unset:
+    if report["stage"] in ("manage", "settings") and unset:
         return f"set what is needed by `env`; looked up and not set: {', '.join(unset[:_MOST_NAMES])}"
     return "repair the project, or choose other `settings`"
 
@@ -122,7 +122,7 @@ class _Judge:
         if setting.variables and not self.free("DEBUG", ""):
             held = ", ".join(f"{name}={self.supplied[name]!r}" for name in setting.variables)
             cure = f'{setting.where} takes {held} for true: repair it, or set `env: {{{setting.variables[0]}: ""}}`'
-        others = [name for name in choice.candidates if not looks_like_development(name)]
+        others = [name for name in choice.candidates if looks_like_production(name)]
         if choice.by == "manage.py" and others:
             cure += f"; or name settings made for production: `settings: {others[0]}`"
         yield Problem(f"{self.at('DEBUG')} stays on", cure)

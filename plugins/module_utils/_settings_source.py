@@ -209,7 +209,13 @@ class _Chain:
         self.functions: dict[str, ast.AST] = {}
         self.classes: list[tuple[ast.ClassDef, Source]] = []
 
-    def follow(self, module: str, only: Mapping[str, str] | None = None, stack: tuple[str, ...] = ()) -> None:
+    def follow(
+        self,
+        module: str,
+        only: Mapping[str, str] | None = None,
+        stack: tuple[str, ...] = (),
+        tests: tuple[ast.expr, ...] = (),
+    ) -> None:
         """Take a module in: all its names, or those of ``only`` (theirs -> ours)."""
         source = self.sources.get(module)
         if source is None or module in stack:
@@ -219,7 +225,7 @@ class _Chain:
         except SyntaxError:
             return
         if only is None:
-            for binding in self._walk(tree.body, source, (), (*stack, module)):
+            for binding in self._walk(tree.body, source, tests, (*stack, module)):
                 self.bindings.setdefault(binding.name, []).append(binding)
             return
         inner = self.known.get(module)
@@ -304,7 +310,8 @@ class _Chain:
                 wanted = _text(argument.args[0] if isinstance(argument, ast.Call) and argument.args else argument)
                 for other in self.sources.values():
                     if wanted and other.path == f"{here}/{wanted}".lstrip("/"):
-                        self.follow(other.module, stack=stack)
+                        # Not imported, so that no value can be replaced in its place: never fixed.
+                        self.follow(other.module, stack=stack, tests=(*tests, ast.Constant(None)))
             return
         inner: ast.expr = call.func
         while isinstance(inner, (ast.Attribute, ast.Subscript)):

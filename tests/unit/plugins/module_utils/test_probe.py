@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from testbed import controller
 
 from ansible_collections.groundcrew.django.plugins.module_utils._checks import judge
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
@@ -28,14 +30,21 @@ KEY = "an-app's-own-key-of-more-than-fifty-characters-0123456789"
 def djangos() -> dict[str, Path]:
     """A Python with Django of each supported line; made once and kept."""
     uv = shutil.which("uv") or str(ROOT / ".cache/uv/bin/uv")
+    environment = {"UV_SYSTEM_CERTS": "true", **os.environ}
+    if index := controller.pip_settings().get("index-url"):
+        environment.setdefault("UV_DEFAULT_INDEX", index)  # uv does not read pip's settings
     pythons = {}
     for version in ("4.2", "5.2"):
         target = ROOT / ".cache" / f"django-{version}-{sys.version_info.major}.{sys.version_info.minor}"
-        pythons[version] = target / "bin/python"
+        python = pythons[version] = target / "bin/python"
         if not (target / ".ready").exists():
-            subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, target], check=True)
-            wanted = [f"django=={version}.*", "psycopg[binary]"]
-            subprocess.run([uv, "pip", "install", "--quiet", "--python", pythons[version], *wanted], check=True)
+            for command in (
+                [uv, "venv", "--quiet", "--clear", "--python", sys.executable, target],
+                [uv, "pip", "install", "--quiet", "--python", python, f"django=={version}.*", "psycopg[binary]"],
+                ["mkdir", target / "project"],
+                [python, "-m", "django", "startproject", "mysite", target / "project"],
+            ):
+                subprocess.run([str(word) for word in command], env=environment, check=True)
             (target / ".ready").touch()
     return pythons
 
@@ -45,7 +54,7 @@ class Project:
 
     def __init__(self, tmp_path: Path, python: Path, runner: t.Any) -> None:
         self.code = tmp_path / "release" / "code"
-        self.code.mkdir(parents=True)
+        shutil.copytree(python.parents[1] / "project", self.code)
         self.beside = tmp_path / "release" / "groundcrew"
         self.scratch = tmp_path / "scratch"
         self.static = tmp_path / "release" / "static"
@@ -60,7 +69,6 @@ class Project:
             "ALLOWED_HOSTS": "shop.example.com",
             "DATABASE_URL": "postgres://shop@/shop",
         }
-        subprocess.run([python, "-m", "django", "startproject", "mysite", self.code], check=True)
 
     def write(self, path: str, text: str) -> None:
         target = self.code / path
@@ -231,7 +239,7 @@ def test_a_random_key_stops_with_the_variable(project: Project):
 
 def test_manage_py_is_gone_through(project: Project):
     manage = (project.code / "manage.py").read_text()
-    hook = "sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'apps'))\nos.environ['FROM_MANAGE'] = 'yes'\n"
+    hook = "sys.path.append(os.path.dirname(os.path.abspath(__file__)) + '/apps')\nos.environ['FROM_MANAGE'] = 'yes'\n"
     (project.code / "manage.py").write_text(manage.replace("import sys\n", "import sys\n" + hook))
     project.write("apps/billing/__init__.py", "RATE = 1\n")
     project.add("import os\nfrom billing import RATE\nassert os.environ['FROM_MANAGE'] == 'yes'\n")
@@ -240,11 +248,16 @@ def test_manage_py_is_gone_through(project: Project):
 
 
 def test_manage_py_that_overrules_the_environment_at_run_time(project: Project):
-    text = (
-        "import os\nos.environ.update(DJANGO_SETTINGS_MODULE='mysite.settings')\nfrom django.core import management\n"
+    project.write(
+        "manage.py",
+        """
+        import os
+        from django.core import management
+        os.environ.update(DJANGO_SETTINGS_MODULE="mysite.settings")
+        management.execute_from_command_line(["manage.py"])
+        """,
     )
-    project.write("manage.py", text + "management.execute_from_command_line(['manage.py'])\n")
-    with pytest.raises(ReleaseError, match="manage.py has changed DJANGO_SETTINGS_MODULE"):
+    with pytest.raises(ReleaseError, match=r"manage\.py has changed DJANGO_SETTINGS_MODULE"):
         project.examine(settings="mysite.settings")
 
 
@@ -275,10 +288,6 @@ def test_a_view_that_guards_uploads_is_respected(project: Project, patterns: str
     assert (media.link, media.root) == (str(project.code / "media"), str(project.shared / "media"))
 
 
-def test_uploads_that_the_app_can_only_lose_are_not_linked_without_a_root(project: Project):
-    assert project.examine().media.link == ""
-
-
 def test_asgi_is_chosen_by_who_says_so(project: Project):
     project.add("ASGI_APPLICATION = 'mysite.asgi.application'\n")
     settings = project.examine()
@@ -290,6 +299,17 @@ def test_health_that_has_a_view(project: Project):
     assert project.examine().health_resolves
 
 
+def test_debug_is_blamed_before_the_packages_that_it_asks_for(project: Project):
+    project.add("""
+        import os
+        DEBUG = os.environ.get("LIVE") != "yes"
+        if DEBUG:
+            INSTALLED_APPS += ["debug_toolbar"]
+    """)
+    with pytest.raises(ReleaseError, match=r"DEBUG .* stays on"):
+        project.examine()
+
+
 def test_urls_that_do_not_import(project: Project):
     project.write("mysite/urls.py", "import no_such_package\n")
     with pytest.raises(ReleaseError, match="URLs did not load") as caught:
@@ -299,8 +319,8 @@ def test_urls_that_do_not_import(project: Project):
 
 def test_a_log_file_that_cannot_be_opened(project: Project):
     project.add("""
-        LOGGING = {"version": 1, "handlers": {"file": {"class": "logging.FileHandler", "filename": BASE_DIR / "logs/x.log"}},
-                   "root": {"handlers": ["file"]}}
+        handlers = {"file": {"class": "logging.FileHandler", "filename": BASE_DIR / "logs/x.log"}}
+        LOGGING = {"version": 1, "handlers": handlers, "root": {"handlers": ["file"]}}
     """)
     with pytest.raises(ReleaseError, match="Django did not start") as caught:
         project.examine()
@@ -349,5 +369,5 @@ def test_a_report_that_root_must_not_read(tmp_path: Path):
     assert not secret.exists()
 
 
-def test_the_script_runs_on_every_python_that_django_supports():
-    compile(PROBE_SCRIPT, "probe", "exec", dont_inherit=True)
+def test_the_script_is_written_for_the_oldest_python_of_django_4():
+    ast.parse(PROBE_SCRIPT, feature_version=(3, 8))

@@ -115,6 +115,14 @@ def test_a_development_default_stops_and_lists_what_there_is(default: str):
     assert "`settings: config.settings.production`" in caught.value.cure
 
 
+def test_the_most_likely_candidate_comes_first():
+    files = [f"config/settings/{name}.py" for name in ("dev", "docker", "production", "staging")]
+    with pytest.raises(ReleaseError) as caught:
+        choose_settings("", {}, manage("config.settings.dev"), files)
+    assert caught.value.cure.startswith("name the settings to use: `settings: config.settings.production`")
+    assert "config.settings.docker" in caught.value.cure
+
+
 def test_a_development_default_without_others_may_be_taken_on_purpose():
     with pytest.raises(ReleaseError) as caught:
         choose_settings("", {}, manage("mysite.settings.dev"), ["manage.py", "mysite/settings/dev.py"])

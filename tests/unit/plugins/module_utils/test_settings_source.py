@@ -121,6 +121,11 @@ def test_split_settings_are_followed():
     assert setting.variables == ("D",)
 
 
+def test_a_literal_in_split_settings_is_not_open_to_us():
+    setting = one("from split_settings.tools import include\ninclude('base.py')", "DEBUG", base="DEBUG = True")
+    assert (setting.kind, setting.where) == ("computed", "shop/base.py:1")
+
+
 def test_database_keys_name_their_variables():
     text = """
         import os
