@@ -66,7 +66,17 @@ def test_it_passes_preflight_and_feeds_the_roles(inventory: Path, tmp_path: Path
     assert found["redis"][0]["users"][0]["name"] == "shop"
 
 
-def test_it_holds_no_secret_and_no_address_of_somebody(tmp_path: Path) -> None:
+def test_secrets_may_be_encrypted_one_by_one(inventory: Path, tmp_path: Path) -> None:
+    encrypted = run("ansible-vault", "encrypt_string", "the {{ password }}", "--name", "smtp", cwd=tmp_path)
+    lines = ["django_app_secrets:", "  shop:", "    deploy_key: x", *(f"    {line}" for line in encrypted.splitlines())]
+    (inventory / "group_vars" / "all" / "secrets.yml").write_text("\n".join(lines) + "\n")
+    (tmp_path / "play.yml").write_text(
+        yaml.safe_dump([{"hosts": "all", "gather_facts": False, "roles": ["groundcrew.django.preflight"]}])
+    )
+    assert "the {{ password }}" not in run("ansible-playbook", "-i", str(inventory), "play.yml", "-vvv", cwd=tmp_path)
+
+
+def test_it_holds_no_secret_and_no_address_of_somebody() -> None:
     text = "\n".join(path.read_text() for path in EXAMPLE.rglob("*.yml"))
     secrets = yaml.safe_load((EXAMPLE / "group_vars/all/secrets.yml").read_text())["django_app_secrets"]
     values = [value for app in secrets.values() for value in app.values()]

@@ -77,7 +77,8 @@ def test_every_option_is_described_and_typed(role: Path) -> None:
         assert option.get("description"), f"{name} has no description"
         assert option.get("type"), f"{name} has no type"
         assert (option["type"] == "list") == ("elements" in option), f"{name}: a list, and only a list, has elements"
-        assert not (option.get("no_log") and "choices" in option), f"{name}: a failing spec would print the secret"
+        # A failing spec prints the value though it is a secret, and core 2.18 fails at an inline !vault within a mapping.
+        assert not option.get("no_log") or (option["type"] == "str" and "choices" not in option), f"{name}: no_log"
         if "choices" in option and "default" in option:
             assert option["default"] in option["choices"], name
         if option.get("required"):
