@@ -41,7 +41,7 @@ _raw:
   type: list
   elements: str
   sample:
-    - "django_apps[0].source.path: there is no directory '../shop'; a relative path is looked for in /home/me/inventories"
+    - "django_apps[0].source.path: there is no directory '../shop'; a relative path is looked for in /home/me"
 """
 
 import os
