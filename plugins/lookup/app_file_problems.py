@@ -107,7 +107,7 @@ def _missing(what: str, path: str, variables: Variables) -> str:
 
 
 def _has_manage_py(path: str) -> bool:
-    for _, directories, files in os.walk(path):
+    for _directory, directories, files in os.walk(path):
         if "manage.py" in files:
             return True
         directories[:] = [name for name in directories if name not in _FOREIGN and not name.startswith(".")]

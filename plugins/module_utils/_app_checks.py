@@ -49,7 +49,7 @@ def app_records(apps: t.Any, secrets: t.Any = None) -> list[Record]:
         problems += _vault(placed, described, secrets)
     if problems:
         raise AppError(problems)
-    return [found for _, found in placed]
+    return [found for _path, found in placed]
 
 
 def app_problems(apps: t.Any, secrets: t.Any) -> list[str]:
@@ -276,7 +276,7 @@ def _vault(placed: _Placed, described: set[str], secrets: t.Any) -> Iterator[Pro
     if not isinstance(secrets, Mapping):
         yield Problem(top, "expected a mapping from an app's name to its secrets")
         return
-    apps = {app["name"]: app for _, app in placed if app["name"]}
+    apps = {app["name"]: app for _path, app in placed if app["name"]}
     for name, given in secrets.items():
         path = f"{top}.{name}"
         if name not in described:

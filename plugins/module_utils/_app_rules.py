@@ -275,7 +275,7 @@ def python(value: str) -> str:
 def entry(value: str) -> str:
     """The callable that an app server loads."""
     if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", value):
-        module, _, last = value.rpartition(".")
+        module, last = value.rsplit(".", 1)
         return f"{shown(value)} has no colon: write {module}:{last}"
     return matches(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", "a callable such as config.wsgi:application")(value)
 
