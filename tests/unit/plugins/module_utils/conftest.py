@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A runner without systemd, for the parts of a release that run programs."""
+"""What several parts of a release are tested with: a runner without systemd, and uv."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from ansible_collections.groundcrew.django.plugins.module_utils import _python
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._runner import Result
 
@@ -60,3 +61,19 @@ class LocalRunner:
 @pytest.fixture
 def local_runner():
     return LocalRunner()
+
+
+@pytest.fixture(scope="session")
+def network() -> dict[str, str]:
+    """The way to packages and certificates, as this machine goes it."""
+    prefixes = ("PIP_", "UV_", "SSL_CERT_", "HTTP")
+    return {key: value for key, value in os.environ.items() if key.upper().startswith(prefixes)}
+
+
+@pytest.fixture(scope="session")
+def uv(tmp_path_factory: pytest.TempPathFactory, network: dict[str, str]) -> str:
+    """uv, installed as the server installs it, after a run that was killed."""
+    root = tmp_path_factory.mktemp("opt")
+    (root / f".uv-{_python.UV_VERSION}.new").mkdir()
+    (root / f".uv-{_python.UV_VERSION}.new" / "left-by-a-killed-run").touch()
+    return _python.ensure_uv(network, str(root))

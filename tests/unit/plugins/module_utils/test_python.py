@@ -85,19 +85,6 @@ def test_the_servers_own_python() -> None:
     assert _python.satisfies(version, ">=3.9")
 
 
-@pytest.fixture(scope="module")
-def uv(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """uv, installed as the server installs it; certificates as on this machine."""
-    root = tmp_path_factory.mktemp("opt")
-    (root / f".uv-{_python.UV_VERSION}.new").mkdir()
-    (root / f".uv-{_python.UV_VERSION}.new" / "left-by-a-killed-run").touch()
-    return _python.ensure_uv(_network(), str(root))
-
-
-def _network() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if key.startswith(("PIP_", "UV_", "SSL_CERT_", "HTTP"))}
-
-
 def test_uv(uv: str) -> None:
     said = subprocess.run([uv, "--version"], capture_output=True, text=True, check=True).stdout
     assert said.startswith(f"uv {_python.UV_VERSION}")
@@ -121,19 +108,21 @@ def test_uv_without_an_index(tmp_path: Path) -> None:
     assert not (tmp_path / f"uv-{_python.UV_VERSION}").exists()
 
 
-def test_a_wheel_with_another_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wheel_with_another_checksum(
+    tmp_path: Path, network: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_python, "UV_HASHES", ["0" * 64])
     with pytest.raises(ReleaseError, match=r"(?s)cannot be installed.*[Hh]ash"):
-        _python.ensure_uv(_network(), str(tmp_path))
+        _python.ensure_uv(network, str(tmp_path))
 
 
-def test_a_python_that_cannot_be_downloaded(uv: str, tmp_path: Path) -> None:
-    network = {**_network(), "UV_PYTHON_INSTALL_MIRROR": "http://127.0.0.1:9", "UV_HTTP_RETRIES": "0"}
+def test_a_python_that_cannot_be_downloaded(uv: str, tmp_path: Path, network: dict[str, str]) -> None:
+    mirror = {**network, "UV_PYTHON_INSTALL_MIRROR": "http://127.0.0.1:9", "UV_HTTP_RETRIES": "0"}
     interpreter = _python.choose("3.8", "", "", BOOKWORM)
     with pytest.raises(
         ReleaseError, match=r"Python 3\.8 \(the key python\) is not on the server .*\n.*set the key python"
     ):
-        _python.ensure_python(uv, interpreter, network, str(tmp_path))
+        _python.ensure_python(uv, interpreter, mirror, str(tmp_path))
 
 
 def test_a_python_that_is_there(uv: str, tmp_path: Path) -> None:
