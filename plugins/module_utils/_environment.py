@@ -95,7 +95,9 @@ def placeholder_values(record: Mapping[str, t.Any], secrets: Mapping[str, str], 
         found = database_values(record["database"], secrets.get("database_password", ""))
         values.update({f"database.{key}": value for key, value in found.items()})
     for alias, database in record["databases"].items():
-        found = database_values(database, secrets.get(f"database_password_{alias}", ""))
+        found = database_values(
+            database, secrets.get(f"database_password_{alias}", secrets.get("database_password", ""))
+        )
         values.update({f"databases.{alias}.{key}": value for key, value in found.items()})
     if record["redis"]:
         for instance in record["redis"]["instances"]:
