@@ -14,6 +14,8 @@ for app in shop vault; do
     ln -s ../static /srv/$app/shared/public/static
 done
 
+ln -s /srv/shop/shared/media /srv/shop/current/public/media/uploads
+
 cd /srv/shop/releases/1/static
 for name in app.css app.0123456789ab.css app.20240101.css main-0123456789abcdef.js .hidden.css; do
     printf '/* %s %0600d */\n' "$name" 0 >"$name"

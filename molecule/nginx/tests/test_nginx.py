@@ -359,10 +359,18 @@ def test_uploads_run_nowhere(
     assert "Strict-Transport-Security" in answer.headers
 
 
+def test_media_domain_serves_uploads_and_no_app(visitor: Visitor) -> None:
+    answer = get(visitor, "https://media.shop.test/media/page.html")
+    assert (answer.status, answer.headers["Content-Disposition"]) == (200, "attachment")
+    for path in ("/", "/static/app.css", "/media/.hidden", "/media/stolen.txt", "/media/none"):
+        assert get(visitor, f"https://media.shop.test{path}").status == 404
+
+
 def test_a_link_among_uploads_opens_nobody_elses_file(visitor: Visitor) -> None:
-    for name in ("stolen.txt", "passwd.txt"):
-        answer = get(visitor, f"https://shop.test/media/{name}")
-        assert json.loads(answer.body)["path"] == f"/media/{name}"  # the app's answer, not the file
+    for path in ("/media/stolen.txt", "/media/passwd.txt", "/uploads/stolen.txt"):
+        answer = get(visitor, f"https://shop.test{path}")
+        assert json.loads(answer.body)["path"] == path  # the app's answer, not the file
+    assert get(visitor, "https://shop.test/uploads/linked.png").body == b"photo.png\n"
 
 
 def test_internal_uploads_only_at_the_apps_word(visitor: Visitor) -> None:
