@@ -34,7 +34,7 @@ test: lint sanity unit molecule ## Run everything that CI runs
 lint: .cache/venv-2.19/.ready ## Check style and types: ansible-lint, yamllint, ruff, mypy
 	@$(BIN)/python tools/checks.py lint
 
-sanity: $(CORES:%=.cache/venv-%/.ready) ## Run ansible-test sanity on each supported ansible-core
+sanity: build $(CORES:%=.cache/venv-%/.ready) ## Run ansible-test sanity on each supported ansible-core
 	@$(BIN)/python tools/checks.py sanity $(CORES)
 
 unit: $(CORES:%=.cache/venv-%/.ready) ## Run the unit tests on each supported ansible-core
