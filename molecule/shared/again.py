@@ -19,7 +19,8 @@ def converge(host: Any, *options: str, check: bool = True, **changed: Any) -> st
         *options,
         str(Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]) / "converge.yml"),
     ]
-    result = subprocess.run(argv, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
+    result = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
     said = result.stdout + result.stderr
     assert (result.returncode == 0) or not check, said
     return said
