@@ -361,7 +361,7 @@ PROJECT_FAILURES = (
 
 def diagnose(output: str) -> ReleaseError | None:
     """Recognise a known failure in the output of uv or a build, and name its cure; None for an unknown one."""
-    last = "\n".join(output.strip().splitlines()[-30:])
+    last = "\n".join(output.strip().splitlines()[-15:])
     built = re.search(r"Failed to (?:download and )?build `([^`]+)`|build backend returned an error", output)
     for pattern, message, cure in SERVER_FAILURES if built else PROJECT_FAILURES + SERVER_FAILURES:
         found = re.search(pattern, output)

@@ -188,7 +188,7 @@ def ensure_python(uv: str, interpreter: Interpreter, network: Mapping[str, str],
         return
     with _locked(root):
         _run(
-            [uv, "python", "install", "--quiet", "--no-bin", interpreter.request],
+            [uv, "python", "install", "--no-progress", "--no-bin", interpreter.request],
             {**environment, "UV_PYTHON_DOWNLOADS": "manual"},
             f"Python {interpreter.request} ({interpreter.reason}) is not on the server and cannot be downloaded.",
             "set the key python to one that the server has, or UV_PYTHON_INSTALL_MIRROR to a place that it can reach.",
