@@ -152,7 +152,7 @@ def essence(output: str) -> str:
     """certbot's own words without the lines that help nobody here."""
     noise = ("Saving debug log", "Ask for help", "See the logfile", "Requesting a certificate", "Renewing an existing")
     lines = [line.strip() for line in output.splitlines()]
-    return " ".join(line for line in lines if line and not line.startswith(noise) and set(line) != {"-"})
+    return " ".join(line for line in lines if line and not line.startswith(noise) and not set(line) <= set("- "))
 
 
 def moment(timestamp: float) -> str:
