@@ -199,13 +199,8 @@ def literal_errors(raw: Mapping[str, t.Any]) -> list[str]:
                 errors.append(f'{where}: mode must be a quoted string such as "0644"; YAML made a number of it')
             content = entry.get("content")
             if content is not None and not isinstance(content, str):
-                kind = (
-                    "a dictionary"
-                    if isinstance(content, Mapping)
-                    else "a list"
-                    if isinstance(content, list)
-                    else "a number"
-                )
+                kinds = {dict: "a dictionary", list: "a list"}
+                kind = next((name for known, name in kinds.items() if isinstance(content, known)), "a number")
                 errors.append(f"{where}: content must be text, not {kind}; a filter such as to_nice_json makes text")
     return errors
 

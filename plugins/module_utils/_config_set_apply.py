@@ -47,7 +47,9 @@ from ansible_collections.groundcrew.django.plugins.module_utils._config_set_syst
 WRITING, WRITTEN, UNDOING = "writing", "written", "undoing"
 
 # Seconds between two looks at whether a change is live.
-CONFIRM_INTERVAL = 0.2
+CONFIRM_INTERVAL = 0.1
+# Seconds in which the old workers are expected to stop taking requests, once as many new ones are there.
+HANDOVER = 2
 
 CHANGE_VERBS = ("reload", "restart", "reload-or-restart")
 
@@ -305,17 +307,18 @@ def _bring(system: System, plan: UnitPlan) -> None:
 def _confirm(system: System, unit: WantedUnit, verb: str, workers: dict[tuple[int, str], str]) -> None:
     """Waits until the change can be seen. systemctl's word is not enough: nginx answers a reload with success and keeps
     its old configuration when it cannot take the new one."""
-    deadline = system.clock() + unit.confirm_timeout
+    started = system.clock()
     while True:
-        reason = _not_live(system, unit, workers, deadline)
+        waited = system.clock() - started
+        reason = _not_live(system, unit, workers, waited)
         if not reason:
             return
-        if system.clock() >= deadline:
+        if waited >= unit.confirm_timeout:
             raise ActionFailed(f"{verb} of {unit.name} is not live after {unit.confirm_timeout} s: {reason}")
         system.sleep(CONFIRM_INTERVAL)
 
 
-def _not_live(system: System, unit: WantedUnit, workers: dict[tuple[int, str], str], deadline: float) -> str:
+def _not_live(system: System, unit: WantedUnit, workers: dict[tuple[int, str], str], waited: float) -> str:
     now = system.units([unit.name]).get(unit.name, Unit())
     if not now.running:
         return f"the unit is {now.active}"
@@ -324,15 +327,15 @@ def _not_live(system: System, unit: WantedUnit, workers: dict[tuple[int, str], s
         new = [worker for worker in present if worker not in workers]
         if not new:
             return f"process {now.main_pid} has no new worker, so it still works with the old configuration"
-        # A worker that merely crashed is replaced too, with the old configuration. After a real reload as many new
-        # ones as before are there, or the old ones end or, as nginx's do, rename themselves while they finish.
+        # A worker that merely crashed is replaced too, with the old configuration. After a real reload the old ones end
+        # or, as nginx's do, rename themselves while they finish; or, with some services, they stay beside as many new.
         kinds = {present[worker] for worker in new}
         former = [worker for worker, kind in workers.items() if kind in kinds]
         kept = [worker for worker in former if present.get(worker) == workers[worker]]
-        if kept and len(new) < len(former):
+        if kept and (len(new) < len(former) or waited < HANDOVER):
             return f"{len(kept)} of {len(former)} workers are still those from before"
     elif unit.confirm:
-        result = system.run(unit.confirm, timeout=max(1.0, deadline - system.clock()))
+        result = system.run(unit.confirm, timeout=max(1.0, unit.confirm_timeout - waited))
         if result.rc != 0:
             return f"{' '.join(unit.confirm)} (exit status {result.rc}):\n{result.words}"
     return ""
@@ -477,5 +480,4 @@ def _mask(system: System, steps: Iterable[Step]) -> Mask:
 
 
 def _reason(error: OSError) -> str:
-    path = error.filename2 or error.filename  # of a rename, the place it was meant for
-    return f"{path}: {error.strerror}" if path else str(error.strerror or error)
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)

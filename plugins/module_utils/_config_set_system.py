@@ -199,28 +199,30 @@ class System:
 
     def prepare(self, path: str, entry: Entry) -> None:
         """Everything towards `entry` that needs space or a user, beside the live file. Directories are made at once."""
-        if entry.kind == "directory":
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(path, 0o700)
-            self._own(path, entry)
-            _sync_directory(os.path.dirname(path))
-        elif entry.kind != "absent":
-            self.discard(path)
-            if entry.kind == "link":
-                os.symlink(entry.target, temporary(path))
-            else:
-                self._write(temporary(path), entry)
+        with _naming(path):
+            if entry.kind == "directory":
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(path, 0o700)
+                self._own(path, entry)
+                _sync_directory(os.path.dirname(path))
+            elif entry.kind != "absent":
+                self.discard(path)
+                if entry.kind == "link":
+                    os.symlink(entry.target, temporary(path))
+                else:
+                    self._write(temporary(path), entry)
 
     def commit(self, path: str, entry: Entry) -> None:
         """The prepared entry takes the live place, in one rename. A link there is replaced, not followed."""
         if entry.kind == "directory":
             return
-        if entry.kind == "absent":
-            self._remove(path)
-        else:
-            os.replace(temporary(path), path)
-        with contextlib.suppress(FileNotFoundError):
-            _sync_directory(os.path.dirname(path))
+        with _naming(path):
+            if entry.kind == "absent":
+                self._remove(path)
+            else:
+                os.replace(temporary(path), path)
+            with contextlib.suppress(FileNotFoundError):
+                _sync_directory(os.path.dirname(path))
 
     def discard(self, path: str) -> None:
         """Removes what `prepare` left beside a path."""
@@ -354,6 +356,15 @@ class System:
 def temporary(path: str) -> str:
     """The name beside `path` under which its next content is prepared. A leading dot keeps it out of include globs."""
     return f"{os.path.dirname(path)}/.{os.path.basename(path)}.groundcrew"
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Errors name the path that the operator knows, not the temporary one, nor none as those of a write."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
 
 
 def _sync_directory(path: str) -> None:

@@ -29,6 +29,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils._config_set impo
     WantedUnit,
 )
 from ansible_collections.groundcrew.django.plugins.module_utils._config_set_apply import (
+    _not_live,
     converge,
     manifest_path,
     recover,
@@ -371,6 +372,31 @@ def test_a_service_that_dies_of_the_change_is_back_with_the_old_files(server: Se
         converge(server, wanted, check_mode=False)
     assert state(server) == before
     assert server.services["y.service"].loaded == server.files()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "waited", "live"),
+    [
+        pytest.param({1: "w"}, {1: "w"}, 9, False, id="nothing happened"),
+        pytest.param({1: "w"}, {2: "w"}, 0, True, id="replaced"),
+        pytest.param({1: "w", 2: "w"}, {2: "w", 3: "w"}, 9, False, id="one had crashed"),
+        pytest.param({1: "w", 2: "w"}, {1: "w leaving", 3: "w"}, 0, True, id="fewer new ones, the old ones leave"),
+        pytest.param({1: "w"}, {1: "w", 2: "w"}, 0, False, id="the old one may still take requests"),
+        pytest.param({1: "w"}, {1: "w", 2: "w"}, 3, True, id="the old one stays beside the new"),
+        pytest.param({1: "w", 2: "w leaving", 3: "w leaving"}, {2: "w leaving", 3: "w leaving", 4: "w"}, 0, True,
+                     id="others are still leaving since an earlier reload"),
+        pytest.param({1: "w", 2: "w leaving"}, {1: "w", 2: "w leaving"}, 9, False, id="nothing happened, others leave"),
+        pytest.param({}, {1: "w"}, 0, True, id="start"),
+        pytest.param({}, {}, 0, False, id="start without workers"),
+    ],
+)  # fmt: skip
+def test_new_workers(server: Server, before: dict[int, str], after: dict[int, str], waited: float, live: bool):
+    def workers(commands: dict[int, str]) -> dict[tuple[int, str], str]:
+        return {(pid, "0"): command for pid, command in commands.items()}
+
+    server.children = lambda pid: workers(after)  # type: ignore[method-assign]
+    unit = WantedUnit("x.service", confirm=NEW_WORKERS)
+    assert (_not_live(server, unit, workers(before), waited) == "") is live
 
 
 def test_a_confirming_command_is_asked_until_it_agrees(server: Server):
