@@ -594,7 +594,7 @@ def unit_results(plan: Plan) -> list[dict[str, str]]:
 def file_diff(step: Step) -> dict[str, str]:
     before, after = _diff_text(step, step.before), _diff_text(step, step.after)
     if step.secret and step.before.content != step.after.content:
-        before, after = before, f"{after}(secret content changed)\n"
+        after += "(secret content changed)\n"
     return {"before_header": step.path, "after_header": step.path, "before": before, "after": after}
 
 

@@ -10,7 +10,7 @@ module: config_set
 short_description: Put a service's files and units in place as one validated, recoverable change
 version_added: 1.0.0
 author:
-  - groundcrew.django contributors (@groundcrew)
+  - Groundcrew contributors (@groundcrew)
 description:
   - Takes everything that configures one service, its files, directories, commands and systemd units, and brings the
     server there in one module call. It replaces the usual row of template tasks, a handler and a service task.
@@ -187,6 +187,9 @@ options:
         type: list
         elements: str
         default: []
+  _contents:
+    description: The rendered files on their way from the controller. The action plugin sets it, and accepts it from nobody.
+    type: str
 extends_documentation_fragment:
   - groundcrew.django._attributes
 attributes:

@@ -14,6 +14,7 @@ import time
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.groundcrew.django.plugins.module_utils._config_set import Entry, Wanted, WantedFile, WantedUnit
 from ansible_collections.groundcrew.django.plugins.module_utils._config_set_apply import converge, recover
@@ -59,14 +60,14 @@ class DyingSystem(System):
 
 def site(word: str) -> Wanted:
     """A site whose two files have to agree."""
-    about = {"owner": "root", "group": "root", "mode": 0o644}
+    root: dict[str, Any] = {"owner": "root", "group": "root"}
     conf = f"server {{ listen 8090; add_header Word {word}; root /srv/matrix; index page; location / {{ try_files $uri /page; }} }}\n"
     return Wanted(
         "matrix",
-        directories=(WantedFile("/srv/matrix", Entry("directory", owner="root", group="root", mode=0o755)),),
+        directories=(WantedFile("/srv/matrix", Entry("directory", mode=0o755, **root)),),
         files=(
-            WantedFile(SITE, Entry("file", conf.encode(), **about)),
-            WantedFile(PAGE, Entry("file", word.encode(), **about)),
+            WantedFile(SITE, Entry("file", conf.encode(), mode=0o644, **root)),
+            WantedFile(PAGE, Entry("file", word.encode(), mode=0o644, **root)),
         ),
         validate=(("nginx", "-t"),),
         units=(WantedUnit("nginx.service", "started", True, "reload", confirm="new_workers"),),

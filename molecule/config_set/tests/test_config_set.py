@@ -180,8 +180,8 @@ def test_a_call_killed_at_each_of_its_effects(host: Any, tmp_path: Path):
         assert kill["predicted"] == (f"would_be_{kill['outcome']}" if kill["outcome"] else ""), kill
         assert kill["next"] is (kill["stands"] == "old"), kill
         assert (kill["completed"], kill["again"], kill["litter"]) == (True, False, False), kill
-    found = list(dict.fromkeys((kill["found"], kill["outcome"], kill["stands"]) for kill in kills))
-    assert found == [
+    stages = list(dict.fromkeys((kill["found"], kill["outcome"], kill["stands"]) for kill in kills))
+    assert stages == [
         ("", "", "old"),  # before the journal
         ("writing", "rolled_back", "old"),
         ("written", "completed", "new"),
@@ -257,16 +257,15 @@ def test_secrets_reach_nothing_but_their_files(host: Any, monkeypatch: pytest.Mo
     secret = "kei7Oogh-phoo9Ahz"
     said = []
     # The first change, with a file on the server in place of pipelining; then one that fails; then one that succeeds.
-    for number, (status, options, variables) in enumerate(
-        [
-            (0, ["--check"], {}),
-            (0, [], {"ansible_pipelining": False}),
-            (2, [], {"directive": "nonsense on;"}),
-            (2, [], {"deadly": "cat /etc/site/password >&2; exit 1"}),
-            (0, [], {}),
-            (0, [], {}),
-        ]
-    ):
+    calls: list[tuple[int, list[str], dict[str, Any]]] = [
+        (0, ["--check"], {}),
+        (0, [], {"ansible_pipelining": False}),
+        (2, [], {"directive": "nonsense on;"}),
+        (2, [], {"deadly": "cat /etc/site/password >&2; exit 1"}),
+        (0, [], {}),
+        (0, [], {}),
+    ]
+    for number, (status, options, variables) in enumerate(calls):
         monkeypatch.setenv("SITE_PASSWORD", f"{secret}-{number // 2}")
         done = play(host, "-vvvv", "--diff", *options, **variables)
         assert done.returncode == status, done.stdout + done.stderr

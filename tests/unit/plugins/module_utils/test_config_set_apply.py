@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import grp
 import os
@@ -418,7 +419,7 @@ def test_log_lines_written_meanwhile_are_shown(server: Server):
             log.write_text("before\nport is busy\n")
         return ask(argv, **options)
 
-    server.run = run  # type: ignore[method-assign]
+    server.run = run  # type: ignore[assignment, method-assign]
     server.broken = "new"
     unit = WantedUnit("x.service", on_change="reload", confirm=NEW_WORKERS, logs=(str(log),))
     with pytest.raises(ConfigSetError) as caught:
@@ -513,7 +514,7 @@ def test_killed_at_every_effect(tmp_path: Path):
         last = converge(server, new_set(root), check_mode=False)
         assert (last.plan.changed, last.recovered) == (False, None)
         assert os.listdir(server.pending) == []
-        assert not [path for path in root.rglob("*.groundcrew")], "temporary files are left"
+        assert not list(root.rglob("*.groundcrew")), "temporary files are left"
     # Each stage was met, in this order.
     assert list(dict.fromkeys(found)) == ["none", "writing", "written"]
     assert found[-1] == "none"
@@ -529,7 +530,7 @@ def test_a_unit_that_fails_after_a_kill_is_rolled_back(server: Server):
             raise Killed
         return ask(argv, **options)
 
-    server.run = run  # type: ignore[method-assign]
+    server.run = run  # type: ignore[assignment, method-assign]
     with pytest.raises(Killed):
         converge(server, new_set(server.root), check_mode=False)
     server.run = ask  # type: ignore[method-assign]
@@ -581,10 +582,8 @@ def test_killed_again_and_again(before, after, action, broken, kills):
         server.broken = broken if action == "reload" and broken and broken not in str(old) else ""
         for kill_at in kills:
             server.kill_at, server.effects = kill_at, 0
-            try:
+            with contextlib.suppress(Killed, ConfigSetError):
                 converge(server, wanted(root, after), check_mode=False)
-            except (Killed, ConfigSetError):
-                pass
         server.kill_at = 0
         recover(server, "x", check_mode=False)
         visible = server.files()
