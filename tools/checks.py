@@ -82,7 +82,9 @@ def _sanity_home() -> Path:
 
 
 def unit(*cores: str) -> bool:
-    return False not in [check(f"unit tests, core {core}", bin_of(core) / "pytest", "--numprocesses=auto") for core in cores]
+    return False not in [
+        check(f"unit tests, core {core}", bin_of(core) / "pytest", "--numprocesses=auto") for core in cores
+    ]
 
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ def make(version: str) -> None:
     environment = {"UV_SYSTEM_CERTS": "true", **os.environ}
     if index := controller.pip_settings().get("index-url"):
         environment.setdefault("UV_DEFAULT_INDEX", index)  # uv does not read pip's settings
-    subprocess.run([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, target], env=environment, check=True)
+    subprocess.run(
+        [uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, target], env=environment, check=True
+    )
     subprocess.run(
         [uv, "pip", "sync", "--quiet", "--python", target / "bin/python", REQUIREMENTS / f"{version}.txt"],
         env=environment,

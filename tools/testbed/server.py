@@ -146,8 +146,21 @@ def _create(name: str, distro: str, tag: str, address: str | None) -> None:
             "--restart=unless-stopped",  # so that `reboot` on the server is a reboot
             tag,
         )
-        docker("cp", f"{KEY}.pub", f"{box}:/root/.ssh/authorized_keys")
         docker("start", box)
+    # Not by `docker cp`, which would leave the file to this machine's user, and sshd would not trust it.
+    key = Path(f"{KEY}.pub").read_text()
+    docker(
+        "exec",
+        "--interactive",
+        box,
+        "install",
+        "-D",
+        "-m",
+        "600",
+        "/dev/stdin",
+        "/root/.ssh/authorized_keys",
+        stdin=key,
+    )
 
 
 def _make_key() -> None:
