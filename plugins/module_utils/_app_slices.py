@@ -17,7 +17,7 @@ _PATIENCE = 5
 
 # The packages of every role, as in its defaults (a test holds the two together): one apt transaction installs them all.
 PACKAGES = {
-    "app_deploy": ["acl", "ca-certificates", "git", "openssh-client", "python3-venv"],
+    "app_deploy": ["acl", "brotli", "ca-certificates", "git", "libpq5", "openssh-client", "python3-venv"],
     "certbot": ["certbot"],
     "nginx": ["nginx", "libnginx-mod-http-brotli-static", "python3-cryptography"],
     "postgresql": ["postgresql", "python3-psycopg2"],

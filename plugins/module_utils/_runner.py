@@ -109,7 +109,8 @@ class SandboxRunner:
         ]
         command += [f"--property={key}={value}" for key, value in properties.items() if value]
         command += [f"--setenv={key}={value}" for key, value in {"HOME": self.home, **(env or {})}.items()]
-        return [*command, "--", *argv]
+        # systemd puts variables of its own into the words of a command; "$$" is what it takes for a dollar.
+        return [*command, "--", *(part.replace("$", "$$") for part in argv)]
 
     def run(
         self,

@@ -247,10 +247,10 @@ def test_the_app_cannot_write_what_it_runs(host: Any, path: str) -> None:
     )
 
 
-@pytest.mark.parametrize("database", ["live-guestbook", "postgres"])
-def test_one_app_cannot_reach_the_others_database(host: Any, database: str) -> None:
-    run = host.run("setpriv --reuid=guestbook --regid=guestbook --clear-groups psql -d %s -c 'select 1'", database)
-    assert run.rc != 0
+def test_one_app_cannot_reach_the_others_database(host: Any) -> None:
+    as_guestbook = "setpriv --reuid=guestbook --regid=guestbook --clear-groups psql -c 'select 1' -d"
+    assert host.run(f"{as_guestbook} guestbook").rc == 0
+    assert host.run(f"{as_guestbook} live-guestbook").rc != 0
 
 
 def test_the_environment_is_what_the_description_says(host: Any) -> None:
