@@ -75,4 +75,4 @@ class ActionModule(ActionBase):
             )
         lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
         (text,) = lookup.run([path], variables=variables, template_vars={"app": app})
-        return {"dest": file["dest"], "mode": file.get("mode") or "", "content": str(text)}
+        return {"dest": file["dest"], "mode": file["mode"], "content": str(text)}

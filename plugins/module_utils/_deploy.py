@@ -75,6 +75,21 @@ xargs -0 -r gzip -9 -k -n -f < /tmp/files
 if command -v brotli > /dev/null; then xargs -0 -r brotli -k -f -q 9 < /tmp/files; fi
 """
 
+# Ownership is not preserved, because a new file takes the group of its directory, which nginx may be in.
+LINK = """
+mkdir -p "$2" "$(dirname "$1")"
+if [ -d "$1" ] && [ ! -L "$1" ]; then cp -RPn "$1"/. "$2"; rm -rf "$1"; fi
+ln -sfn "$2" "$1"
+"""
+
+# Uploads in a shared path: nginx is let through to them and reads them, and those to come.
+LET_NGINX_READ = """
+mkdir -p "$1"
+directory=$1
+while [ "$directory" != "$2" ]; do directory=$(dirname "$directory"); setfacl -m u:www-data:--x "$directory"; done
+setfacl -R -P -m u:www-data:rX,d:u:www-data:rX "$1"
+"""
+
 # Secrets that every app has without asking: name and length.
 BUILT_IN_SECRETS = {"secret_key": 50}
 
@@ -139,7 +154,9 @@ def deploy_key(app: App, secrets: Mapping[str, str]) -> Iterator[str]:
         yield ""
         return
     directory = f"/run/groundcrew-{app.name}"
-    os.makedirs(directory, 0o700, exist_ok=True)
+    # One that a killed run has left belongs to the app, and may hold anything.
+    shutil.rmtree(directory, ignore_errors=True)
+    os.mkdir(directory, 0o700)
     path = f"{directory}/key"
     try:
         write_private(path, secrets[name].rstrip("\n") + "\n")
@@ -233,7 +250,8 @@ def fetch(app: App, options: Options, check_mode: bool) -> dict[str, t.Any]:
             else:
                 _source.checkout(app.runner, repository, revision, release.code)
             place_files(release, options.files)
-            link_shared(release)
+            for path in app.record["shared_paths"]:
+                link_outside(release, f"{release.code}/{path}", f"{app.paths['data']}/{path}")
             files = _locate.list_files(release.code)
             release.remember(directory=_locate.locate(files, app.record["directory"]))
             release.write_environment(_environment.compose(app.record, secrets, release_id))
@@ -241,31 +259,25 @@ def fetch(app: App, options: Options, check_mode: bool) -> dict[str, t.Any]:
 
 
 def place_files(release: Release, files: Sequence[Mapping[str, t.Any]]) -> None:
-    """Write the app's `files` into the code."""
+    """Write the app's `files`: into the code, or, those with an absolute path, onto the server."""
     for file in files:
-        path = _source.inside(release.code, file["dest"])
+        absolute = file["dest"].startswith("/")
+        path = file["dest"] if absolute else _source.inside(release.code, file["dest"])
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        pathlib.Path(path).write_text(file["content"], "utf-8")
+        write_private(path, file["content"], int(file["mode"], 8), release.app.user.pw_gid)
 
 
-def link_shared(release: Release) -> None:
-    """Let directories inside the code live outside it; what the project ships in them is where they start."""
-    user = release.app.user
-    for path in release.app.record["shared_paths"]:
-        inside = pathlib.Path(_source.inside(release.code, path))
-        outside = pathlib.Path(release.app.paths["data"]) / path
-        if not outside.exists():
-            outside.parent.mkdir(parents=True, exist_ok=True)
-            if inside.is_dir():
-                shutil.copytree(inside, outside, symlinks=True)
-            else:
-                outside.mkdir()
-            for name in (outside, *outside.rglob("*")):
-                os.chown(name, user.pw_uid, user.pw_gid, follow_symlinks=False)
-        if inside.is_dir() and not inside.is_symlink():
-            shutil.rmtree(inside)
-        inside.parent.mkdir(parents=True, exist_ok=True)
-        inside.symlink_to(outside)
+def link_outside(release: Release, inside: str, outside: str) -> None:
+    """Make a directory of the code a link; what the project ships in it goes along, unless it is there already.
+
+    Done by the app's user: what is outside belongs to it, and root must not follow a link that waits there.
+    """
+    path = _source.inside(release.code, os.path.relpath(inside, release.code))
+    release.app.runner.run(
+        ["/bin/sh", "-e", "-c", LINK, "sh", path, outside],
+        title=f"Keep {os.path.relpath(path, release.code)} outside of the release",
+        writable=[release.code, release.static, *release.app.writable],
+    )
 
 
 # --- built -----------------------------------------------------------------------------------------------------------
@@ -367,6 +379,12 @@ def check(app: App, release: Release, options: Options) -> dict[str, t.Any]:
         close(release)
         publish(release, settings.static.url_path, settings.static.root, "static")
         if settings.media.kind == "public":
+            if settings.media.root.startswith(f"{app.paths['data']}/"):
+                app.runner.run(
+                    ["/bin/sh", "-e", "-c", LET_NGINX_READ, "sh", settings.media.root, app.paths["data"]],
+                    title="Let nginx read the uploads",
+                    writable=app.writable,
+                )
             publish(release, settings.media.url_path, settings.media.root, "media")
     return {"changed": True, "notes": notes, "release": release.id}
 
@@ -408,24 +426,6 @@ def collect_static(release: Release, static: Static) -> None:
         release.shell(command, f"Run commands.static: {command}")
     if static.collect:
         release.run(["/bin/sh", "-e", "-c", COMPRESS, "sh", release.static], "Compress the static files")
-
-
-def link_outside(release: Release, inside: str, outside: str) -> None:
-    """Make a directory of the code a link; what the project ships in it moves out, unless it is there already."""
-    path = pathlib.Path(_source.inside(release.code, os.path.relpath(inside, release.code)))
-    user = release.app.user
-    if path.is_dir() and not path.is_symlink():
-        for source in sorted(path.rglob("*")):
-            target = pathlib.Path(outside) / source.relative_to(path)
-            if source.is_dir() and not source.is_symlink():
-                target.mkdir(parents=True, exist_ok=True)
-            elif not os.path.lexists(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(source, target, follow_symlinks=False)
-            os.chown(target, user.pw_uid, -1, follow_symlinks=False)
-        shutil.rmtree(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(outside)
 
 
 def close(release: Release) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import json
 import os
@@ -168,14 +169,17 @@ class Release:
             shutil.rmtree(self.root)
 
 
-def write_private(path: str, text: str) -> None:
-    """Write a file that only root reads, in one step."""
+def write_private(path: str, text: str, mode: int = 0o600, group: int = 0) -> None:
+    """Write a file of root's in one step; until then, and unless ``mode`` says otherwise, only root reads it."""
     new = f"{path}.new"
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(new)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(file.fileno(), 0o600)
         file.write(text)
         file.flush()
+        os.fchown(file.fileno(), 0, group)
+        os.fchmod(file.fileno(), mode)
         os.fsync(file.fileno())
     os.replace(new, path)
 
@@ -184,7 +188,11 @@ def write_private(path: str, text: str) -> None:
 def failing(app: App, release: Release) -> Iterator[None]:
     """Whatever goes wrong inside: leave no trace but the ledger's, and say that visitors notice nothing."""
     try:
-        yield
+        try:
+            yield
+        except OSError as error:
+            cure = "free some space and deploy again" if error.errno == errno.ENOSPC else ""
+            raise ReleaseError(f"The server says: {error}.", cure) from error
     except ReleaseError as error:
         entry = app.ledger.find(release.id)
         if entry:

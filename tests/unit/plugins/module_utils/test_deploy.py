@@ -1,0 +1,109 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the steps of a deploy decide by themselves; what they do together is seen on real servers."""
+
+from __future__ import annotations
+
+import gzip
+import pathlib
+import subprocess
+import typing as t
+
+import pytest
+
+from ansible_collections.groundcrew.django.plugins.module_utils import _deploy
+from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
+
+
+@pytest.mark.parametrize(
+    ("header", "fits"),
+    [
+        (None, True),
+        (["HTTP_X_FORWARDED_PROTO", "https"], True),
+        (["HTTP_X_FORWARDED_SSL", "on"], True),
+        (["HTTP_X_FORWARDED_PROTO", "on"], False),
+        (["HTTP_X_MADE_UP", "https"], False),
+    ],
+)
+def test_a_scheme_header_that_nginx_does_not_send_is_refused(header: list[str] | None, fits: bool) -> None:
+    if fits:
+        _deploy.refuse_unknown_scheme(header)
+    else:
+        with pytest.raises(ReleaseError, match="SECURE_PROXY_SSL_HEADER"):
+            _deploy.refuse_unknown_scheme(header)
+
+
+def message(name: str, level: int) -> dict[str, t.Any]:
+    return {"id": name, "level": level, "msg": f"{name} says", "hint": "", "obj": "", "silenced": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "ignore", "fails"),
+    [
+        ("security.W018", 30, [], True),
+        ("security.W018", 30, ["security.W018"], False),
+        ("security.W004", 30, [], False),
+        ("models.W001", 30, [], False),
+        ("models.E001", 40, [], True),
+    ],
+)
+def test_judge_checks(name: str, level: int, ignore: list[str], fails: bool) -> None:
+    wanted = {"fail_level": "WARNING", "ignore": ignore}
+    if fails:
+        with pytest.raises(ReleaseError, match=f"{name} says"):
+            _deploy.judge_checks([message(name, level)], wanted)
+    else:
+        notes = _deploy.judge_checks([message(name, level)], wanted)
+        assert bool(notes) is (name not in ignore)
+
+
+@pytest.mark.parametrize(
+    ("name", "hashed"),
+    [
+        ("site.58d13fa51326.css", True),
+        ("index.0a1b2c3d.js.gz", True),
+        ("jquery.min.js", False),
+        ("site.css", False),
+        ("staticfiles.json", False),
+        ("facade.css", False),
+    ],
+)
+def test_only_hashed_files_are_kept_for_open_pages(name: str, hashed: bool) -> None:
+    assert bool(_deploy.HASHED.search(name)) is hashed
+
+
+def run(script: str, *arguments: object) -> None:
+    subprocess.run(["/bin/sh", "-e", "-c", script, "sh", *map(str, arguments)], check=True)
+
+
+def test_a_directory_moves_out_once_and_keeps_what_is_outside(tmp_path: pathlib.Path) -> None:
+    inside, outside = tmp_path / "code/var/uploads", tmp_path / "data/var/uploads"
+    inside.mkdir(parents=True)
+    (inside / "shipped.txt").write_text("first")
+    run(_deploy.LINK, inside, outside)
+    assert inside.is_symlink()
+    assert (inside / "shipped.txt").read_text() == "first"
+    (outside / "shipped.txt").write_text("changed by a user")
+    inside.unlink()
+    inside.mkdir()
+    (inside / "shipped.txt").write_text("second release")
+    (inside / "new.txt").write_text("new")
+    run(_deploy.LINK, inside, outside)
+    assert (inside / "shipped.txt").read_text() == "changed by a user"
+    assert (inside / "new.txt").read_text() == "new"
+
+
+def test_a_directory_that_the_project_does_not_ship_is_made(tmp_path: pathlib.Path) -> None:
+    run(_deploy.LINK, tmp_path / "code/data", tmp_path / "out/data")
+    assert (tmp_path / "code/data").is_dir()
+
+
+def test_text_is_compressed_and_the_rest_is_not(tmp_path: pathlib.Path) -> None:
+    text = b"body { color: red }\n" * 200
+    for name in ("site.css", "with space.js", "picture.png", "small.css"):
+        (tmp_path / name).write_bytes(text if name != "small.css" else b"a{}")
+    run(_deploy.COMPRESS, tmp_path)
+    assert gzip.decompress((tmp_path / "site.css.gz").read_bytes()) == text
+    assert (tmp_path / "with space.js.gz").exists()
+    assert not (tmp_path / "picture.png.gz").exists()
+    assert not (tmp_path / "small.css.gz").exists()

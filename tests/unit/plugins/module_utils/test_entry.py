@@ -1,0 +1,65 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The entry modules, executed around applications of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import types
+import typing as t
+
+import pytest
+
+from ansible_collections.groundcrew.django.plugins.module_utils._entry import entry_module
+
+
+def load(kind: str, application: t.Callable[..., t.Any], monkeypatch: pytest.MonkeyPatch) -> t.Any:
+    project = types.ModuleType("shop_entry")
+    project.serve = application  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "shop_entry", project)
+    _name, text = entry_module(kind, "shop_entry:serve")
+    names: dict[str, t.Any] = {}
+    exec(compile(text, "entry", "exec"), names)
+    return names["application"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "address", "scheme"),
+    [
+        ({"HTTP_X_REAL_IP": "2001:db8::1", "HTTP_X_FORWARDED_PROTO": "https"}, "2001:db8::1", "https"),
+        ({}, "", "http"),
+    ],
+)
+def test_wsgi(headers: dict[str, str], address: str, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    application = load(
+        "gunicorn", lambda environ, start: (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]), monkeypatch
+    )
+    assert application({"REMOTE_ADDR": "unix:", **headers}, None) == (address, scheme)
+
+
+@pytest.mark.parametrize(
+    ("kind", "proto", "scheme"),
+    [("http", b"https", "https"), ("websocket", b"https", "wss"), ("http", b"http", "http")],
+)
+def test_asgi(kind: str, proto: bytes, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, t.Any]] = []
+
+    async def project(scope: dict[str, t.Any], receive: t.Any, send: t.Any) -> None:
+        seen.append(scope)
+
+    application = load("uvicorn", project, monkeypatch)
+    headers = [(b"x-real-ip", b"192.0.2.7"), (b"x-forwarded-proto", proto)]
+    asyncio.run(application({"type": kind, "scheme": "http", "client": None, "headers": headers}, None, None))
+    assert seen[0]["client"] == ("192.0.2.7", 0)
+    assert seen[0]["scheme"] == scheme
+
+
+def test_asgi_leaves_the_lifespan_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, t.Any]] = []
+
+    async def project(scope: dict[str, t.Any], receive: t.Any, send: t.Any) -> None:
+        seen.append(scope)
+
+    asyncio.run(load("uvicorn", project, monkeypatch)({"type": "lifespan"}, None, None))
+    assert seen == [{"type": "lifespan"}]

@@ -1,0 +1,109 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Asking and switching."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ansible_collections.groundcrew.django.plugins.module_utils import _live
+from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
+
+
+@pytest.mark.parametrize(
+    ("status", "wanted", "result"),
+    [
+        (200, [], True),
+        (302, [], True),
+        (399, [], True),
+        (400, [], False),
+        (500, [], False),
+        (404, [404], True),
+        (200, [404], False),
+    ],
+)
+def test_healthy(status: int, wanted: list[int], result: bool) -> None:
+    assert _live.healthy(status, wanted) is result
+
+
+class Silent(_live.Instance):
+    """An instance without systemd."""
+
+    def journal(self, lines: int = 40) -> str:
+        del lines
+        return "ImproperlyConfigured: nothing works"
+
+
+INSTANCE = Silent("shop-web", "r1")
+
+
+class Answering(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        request = self.rfile.readline().decode()
+        headers = dict(iter(lambda: tuple(self.rfile.readline().decode().strip().partition(": ")[::2]), ("", "")))
+        body = f"{request.split()[1]} {headers['Host']}".encode()
+        self.wfile.write(b"HTTP/1.1 418 Short\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+
+@pytest.fixture
+def server(tmp_path: pathlib.Path) -> Iterator[str]:
+    """An HTTP server on a unix socket."""
+    path = str(tmp_path / "web.sock")
+    with socketserver.ThreadingUnixStreamServer(path, Answering) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield path
+        running.shutdown()
+
+
+def test_ask_sends_the_path_and_the_host(server: str) -> None:
+    assert _live.ask(server, "/healthz?x=1", {"Host": "shop.example.com"}) == (418, "/healthz?x=1 shop.example.com")
+
+
+def answers(*statuses: int | OSError) -> Callable[[], tuple[int, str]]:
+    """A question that is answered like this, the last answer for ever."""
+    left = list(statuses)
+
+    def question() -> tuple[int, str]:
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, OSError):
+            raise answer
+        return answer, "DisallowedHost at /"
+
+    return question
+
+
+def test_it_is_asked_until_it_is_healthy() -> None:
+    question = answers(ConnectionRefusedError(), 503, 200)
+    _live.wait_until_healthy(question, INSTANCE, {"path": "/", "status": []}, 5)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (ConnectionRefusedError("refused"), "no answer (refused)"),
+        (500, "status 500"),
+        (400, "status 400 (the host is not in ALLOWED_HOSTS)"),
+    ],
+)
+def test_what_does_not_get_healthy_is_told_with_its_last_answer_and_words(answer: int | OSError, words: str) -> None:
+    with pytest.raises(ReleaseError) as caught:
+        _live.wait_until_healthy(answers(answer), INSTANCE, {"path": "/up", "status": []}, 0.5)
+    assert words in caught.value.message
+    assert "/up" in caught.value.message
+    assert "nothing works" in caught.value.output
+
+
+def test_switch_replaces_the_link_whatever_a_killed_run_left(tmp_path: pathlib.Path) -> None:
+    current = str(tmp_path / "current")
+    assert _live.live_release(current) == ""
+    _live.switch(current, "r1")
+    os.symlink("releases/half", f"{current}.new")
+    _live.switch(current, "r2")
+    assert _live.live_release(current) == "r2"
+    assert sorted(os.listdir(tmp_path)) == ["current"]
