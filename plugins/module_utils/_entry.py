@@ -44,6 +44,6 @@ _ENTRIES = {"gunicorn": ("groundcrew_wsgi", _WSGI), "uvicorn": ("groundcrew_asgi
 
 def entry_module(kind: str, entry: str) -> tuple[str, str]:
     """Name and text of the module that wraps ``entry`` ("package.module:callable") for the app server ``kind``."""
-    module, _, name = entry.partition(":")
+    module, _colon, name = entry.partition(":")
     file, text = _ENTRIES[kind]
     return file, text.format(module=module, name=name or "application")

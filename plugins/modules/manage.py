@@ -41,7 +41,7 @@ attributes:
 extends_documentation_fragment:
   - groundcrew.django._attributes
 author:
-  - groundcrew contributors
+  - groundcrew contributors (@groundcrew)
 """
 
 EXAMPLES = r"""

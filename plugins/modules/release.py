@@ -81,7 +81,7 @@ attributes:
 extends_documentation_fragment:
   - groundcrew.django._attributes
 author:
-  - groundcrew contributors
+  - groundcrew contributors (@groundcrew)
 """
 
 EXAMPLES = r"""

@@ -28,7 +28,7 @@ attributes:
 extends_documentation_fragment:
   - groundcrew.django._attributes
 author:
-  - groundcrew contributors
+  - groundcrew contributors (@groundcrew)
 """
 
 EXAMPLES = r"""
@@ -39,7 +39,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 apps:
-  description: One entry an app, in the order given. RV(apps[].release) is empty where nothing is live.
+  description: One entry an app, in the order given. Its C(release) is empty where nothing is live.
   type: list
   elements: dict
   returned: always

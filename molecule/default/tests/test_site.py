@@ -184,7 +184,7 @@ def test_a_stream_arrives_piece_by_piece(host: Any, visitor: Visitor) -> None:
     with visitor.connect(name, tls=True) as channel:
         channel.sendall(f"GET /stream/?count=3&interval=0.5 HTTP/1.1\r\nHost: {name}\r\n\r\n".encode())
         stream = channel.makefile("rb")
-        times = []
+        times: list[float] = []
         while len(times) < 3:
             if stream.readline().startswith(b"data:"):
                 times.append(time.monotonic())

@@ -33,7 +33,7 @@ def parse(text: str) -> dict[str, str]:
 
 
 VALUES = st.text(
-    st.characters(blacklist_categories=("Cs",), blacklist_characters=[chr(c) for c in range(32)] + ["\x7f"])
+    st.characters(exclude_categories=["Cs"], exclude_characters=[chr(c) for c in range(32)] + ["\x7f"])
 )
 LINES = st.lists(VALUES).map("\n".join)
 

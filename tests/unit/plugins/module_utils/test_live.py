@@ -46,7 +46,10 @@ INSTANCE = Silent("shop-web", "r1")
 class Answering(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         request = self.rfile.readline().decode()
-        headers = dict(iter(lambda: tuple(self.rfile.readline().decode().strip().partition(": ")[::2]), ("", "")))
+        headers = {}
+        while line := self.rfile.readline().decode().strip():
+            name, _colon, value = line.partition(": ")
+            headers[name] = value
         body = f"{request.split()[1]} {headers['Host']}".encode()
         self.wfile.write(b"HTTP/1.1 418 Short\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
 
