@@ -10,7 +10,7 @@ server or library believes is either set here or taken away: one that passes thr
 from __future__ import annotations
 
 # Each names the visitor's scheme in somebody's dialect. nginx proxies from its TLS servers only, so the values are
-# fixed. gunicorn answers 400 when the three that it knows contradict each other; of X-Forwarded-Protocol it wants "ssl".
+# fixed. gunicorn answers 400 when the three that it knows contradict each other; its X-Forwarded-Protocol is "ssl".
 SCHEME_HEADERS: dict[str, str] = {
     "X-Forwarded-Proto": "https",
     "X-Forwarded-Protocol": "ssl",

@@ -164,7 +164,7 @@ def moment(timestamp: float) -> str:
 
 def resolve(domain: str) -> list[str]:
     found = socket.getaddrinfo(domain, 80, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    return list(dict.fromkeys(str(answer[4][0]) for answer in found))
 
 
 def fetch(address: str, domain: str, path: str) -> tuple[int, bytes]:
