@@ -260,6 +260,14 @@ def test_a_change_of_users_cuts_no_connection(host: Any) -> None:
     assert host.check_output("systemctl show -P MainPID redis-server@cache") == pid
 
 
+def test_lost_secrets_are_replaced(host: Any) -> None:
+    """As when somebody moves the data to another server and the secrets stay behind."""
+    host.check_output("rm -r /etc/groundcrew")
+    converge(host)
+    assert host.check_output("redis-admin cache PING") == "PONG"
+    assert ask(host, "PING") == "PONG"
+
+
 def test_what_redis_does_not_take_is_taken_back(host: Any) -> None:
     said = converge(host, check=False, redis_settings={"nonsense": True})
     assert "nonsense yes" in said and "The old files are back" in said
