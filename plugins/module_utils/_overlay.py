@@ -82,10 +82,14 @@ def plan_overlay(
     if record["production_settings"] == "never":
         return []
     laid: list[Laid] = []
+    placed = {os.path.normpath(file["dest"]) for file in record["files"]}
 
     def open_to_us(name: str) -> Setting | None:
         """The setting, when text and running agree that it is written down or absent."""
         setting = settings[name]
+        if setting.path in placed and name != "STATIC_ROOT":
+            # The operator has written it, for this server.
+            return None
         if setting.kind == "absent":
             return None if name in found["set"] else setting
         return setting if setting.fixed and _agrees(setting, found) else None

@@ -10,6 +10,7 @@ import json
 import os
 import typing as t
 import uuid
+from collections.abc import Sequence
 
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 
@@ -319,6 +320,7 @@ def probe(
     code: str,
     beside: str,
     scratch: str,
+    writable: Sequence[str] = (),
     health: str,
     environment_file: str,
 ) -> dict[str, t.Any]:
@@ -329,6 +331,7 @@ def probe(
     :param mode: ``settings`` only loads them; ``full`` also sets Django up, asks the URLs, runs the deployment checks.
     :param beside: the directory that holds our modules of the release.
     :param scratch: a directory that the app's user may write.
+    :param writable: further ones: what the app may write when it serves it may write here, such as its log files.
     :raises ReleaseError: when the process ended without a report.
     """
     report = os.path.join(scratch, f"probe-{uuid.uuid4().hex}.json")
@@ -337,7 +340,7 @@ def probe(
         [python, "-B", "-", json.dumps(request)],
         title=f"Load the settings {module}",
         cwd=cwd,
-        writable=[scratch],
+        writable=[scratch, *writable],
         environment_file=environment_file,
         timeout=180,
         check=False,

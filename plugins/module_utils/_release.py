@@ -199,7 +199,9 @@ def failing(app: App, release: Release) -> Iterator[None]:
             app.ledger.mark(entry, _ledger.FAILED, "failed")
         release.remove()
         live = app.live
-        error.message += f" {app.name} was not deployed; " + (
+        # A list of reasons ends with its last item, a sentence with its stop.
+        between = "\n" if "\n" in error.message else " " if error.message.endswith(".") else ". "
+        error.message += f"{between}{app.name} was not deployed; " + (
             f"release {live} is still serving." if live else "nothing is live yet."
         )
         raise

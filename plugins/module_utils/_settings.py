@@ -245,11 +245,12 @@ def examine(
             code=code,
             beside=beside,
             scratch=scratch,
+            writable=[record["paths"]["media"], record["paths"]["data"]],
             health=record["health"]["path"],
             environment_file=environment_file,
         )
         if report["error"] and not report["settings"]:
-            raise explain_failure(report, choice.module)
+            raise explain_failure(report, choice.module, code)
         if report["module"] != module:
             raise ReleaseError(
                 f"manage.py has changed DJANGO_SETTINGS_MODULE from {module} to {report['module']}.",
@@ -295,7 +296,7 @@ def examine(
     warnings = judge_settings(found, settings, record, choice, environment, code=code, same_key=same_key)
     # Unfit settings come first, because they are often why the rest fails: DEBUG asks for a developer's packages.
     if second["error"]:
-        raise explain_failure(second, choice.module)
+        raise explain_failure(second, choice.module, code)
     media, more = decide_media(second, record, code=code, cwd=cwd)
     kind, entry = choose_server(found, record["server"])
     return ProjectSettings(

@@ -35,8 +35,11 @@ class Problem:
     cure: str
 
 
-def explain_failure(report: Mapping[str, t.Any], module: str) -> ReleaseError:
-    """What to tell the operator when the settings did not load, or Django did not start with them."""
+def explain_failure(report: Mapping[str, t.Any], module: str, code: str) -> ReleaseError:
+    """What to tell the operator when the settings did not load, or Django did not start with them.
+
+    :param code: directory of the release's code.
+    """
     error = report["error"]
     frames = error["frames"]
     said = error["message"].strip().splitlines()
@@ -45,10 +48,10 @@ def explain_failure(report: Mapping[str, t.Any], module: str) -> ReleaseError:
         f"{_STAGES[report['stage']].format(module)}: {error['type']}: {said[0] if said else 'no reason given'}{where}"
     )
     trace = "\n".join([error["message"], *(f"{frame['path']}:{frame['line']}" for frame in frames)])
-    return ReleaseError(message, _cure_failure(report), trace)
+    return ReleaseError(f"{message}.", _cure_failure(report, code), trace)
 
 
-def _cure_failure(report: Mapping[str, t.Any]) -> str:
+def _cure_failure(report: Mapping[str, t.Any], code: str) -> str:
     error = report["error"]
     unset = list(dict.fromkeys(read["name"] for read in report["reads"] if not read["set"]))
     last = error["frames"][-1] if error["frames"] else {}
@@ -69,10 +72,20 @@ def _cure_failure(report: Mapping[str, t.Any]) -> str:
             "or choose other `settings`"
         )
     if "Unable to configure handler" in error["message"] or error["type"] in ("PermissionError", "FileNotFoundError"):
-        return "an app may not write its own code: log to standard error, keep what it writes by `shared_paths: [...]`"
+        inside = [path for path in report["settings"].get("log_files", ()) if within(path, code)]
+        directories = ", ".join(dict.fromkeys(_directory(path, code) for path in inside))
+        return (
+            "an app may not write its own code: log to standard error, or keep what it writes by "
+            f"`shared_paths: [{directories or '...'}]`"
+        )
     if report["stage"] in ("manage", "settings") and unset:
         return f"set what is needed by `env`; looked up and not set: {', '.join(unset[:_MOST_NAMES])}"
     return "repair the project, or choose other `settings`"
+
+
+def _directory(path: str, code: str) -> str:
+    """The directory of a log file, as ``shared_paths`` names it."""
+    return os.path.dirname(os.path.relpath(path, code)) or "logs"
 
 
 def _change(setting: Setting, values: Mapping[str, str], how: str = "") -> str:
@@ -198,10 +211,9 @@ class _Judge:
             yield f"{self.at('ALLOWED_HOSTS')} allows every host; nginx drops unknown ones all the same."
         for path in self.found["log_files"]:
             if within(path, self.code) and not any(within(path, one) for one in self.kept):
-                directory = os.path.dirname(os.path.relpath(path, self.code)) or "logs"
                 yield (
                     f"LOGGING writes to {path}, where the app may not write while it serves: "
-                    f"log to standard error, or keep the directory by `shared_paths: [{directory}]`."
+                    f"log to standard error, or keep the directory by `shared_paths: [{_directory(path, self.code)}]`."
                 )
 
 

@@ -29,6 +29,7 @@ RECORD: dict[str, t.Any] = {
     "name": "shop",
     "domains": ["shop.example.com"],
     "production_settings": "auto",
+    "files": [],
     "database": {"local": True, "host": "", "name": "shop", "user": "shop", "port": 5432},
 }
 KEY = "django-insecure-abc"
@@ -78,6 +79,13 @@ def test_startproject_is_laid_over_completely():
 
 def test_never_means_never():
     assert names(keys={"production_settings": "never"}) == []
+
+
+def test_what_the_operator_has_placed_stays_but_for_static_files():
+    """A local_settings.py that ``files`` brings is written for this very server."""
+    placed = {"files": [{"dest": "mysite/settings.py"}]}
+    assert names(keys=placed) == ["STATIC_ROOT"]
+    assert names(keys={"files": [{"dest": "mysite/other.py"}]}) == ALL
 
 
 def postgresql(host: str, engine: str = "django.db.backends.postgresql") -> dict[str, dict[str, str]]:

@@ -106,6 +106,7 @@ class Project:
             "media": "auto",
             "settings": "",
             "production_settings": "auto",
+            "files": [],
             "server": {"kind": "auto", "entry": ""},
             "health": {"path": "/"},
             "database": {"local": True, "host": "", "name": "shop", "user": "shop", "port": 5432},
@@ -324,7 +325,7 @@ def test_a_log_file_that_cannot_be_opened(project: Project):
     """)
     with pytest.raises(ReleaseError, match="Django did not start") as caught:
         project.examine()
-    assert "shared_paths" in caught.value.cure
+    assert "shared_paths: [logs]" in caught.value.cure
 
 
 def test_settings_in_a_package_take_over_those_of_a_developer(project: Project):

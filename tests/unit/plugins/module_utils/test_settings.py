@@ -396,11 +396,14 @@ def failure(
     message: str = "'DB_PASSWORD'",
     reads: t.Any = (),
     module: str | None = None,
+    settings: t.Any = {},
 ):
     frames = [{"path": "shop/settings.py", "line": 12}]
     error = {"type": kind, "message": message, "frames": frames, "module": module}
     said = [{"name": name, "set": False, "path": "shop/settings.py", "line": line} for name, line in reads]
-    return explain_failure({"stage": stage, "error": error, "reads": said}, "shop.settings")
+    return explain_failure(
+        {"stage": stage, "error": error, "reads": said, "settings": settings}, "shop.settings", CODE
+    )
 
 
 @pytest.mark.parametrize(
@@ -424,7 +427,17 @@ def failure(
         (
             {"stage": "setup", "kind": "ValueError", "message": "Unable to configure handler 'file'"},
             "Django did not start",
-            "shared_paths",
+            "shared_paths: [...]",
+        ),
+        (
+            {
+                "stage": "setup",
+                "kind": "ValueError",
+                "message": "Unable to configure handler 'file'",
+                "settings": {"log_files": [f"{CODE}/var/logs/a.log", f"{CODE}/var/logs/b.log", "/var/log/x.log"]},
+            },
+            "Django did not start",
+            "shared_paths: [var/logs]",
         ),
         ({"kind": "TypeError", "message": "x", "reads": [("A", 1)]}, "TypeError", "looked up and not set: A"),
         ({"kind": "TypeError", "message": ""}, "no reason given", "repair the project"),
