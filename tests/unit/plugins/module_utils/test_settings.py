@@ -396,13 +396,13 @@ def failure(
     message: str = "'DB_PASSWORD'",
     reads: t.Any = (),
     module: str | None = None,
-    settings: t.Any = {},
+    settings: t.Any = None,
 ):
     frames = [{"path": "shop/settings.py", "line": 12}]
     error = {"type": kind, "message": message, "frames": frames, "module": module}
     said = [{"name": name, "set": False, "path": "shop/settings.py", "line": line} for name, line in reads]
     return explain_failure(
-        {"stage": stage, "error": error, "reads": said, "settings": settings}, "shop.settings", CODE
+        {"stage": stage, "error": error, "reads": said, "settings": settings or {}}, "shop.settings", CODE
     )
 
 
