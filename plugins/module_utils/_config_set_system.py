@@ -290,7 +290,7 @@ class System:
             os.unlink(path)
         except FileNotFoundError:
             pass
-        except (IsADirectoryError, PermissionError):
+        except IsADirectoryError:
             try:
                 os.rmdir(path)
             except OSError as error:

@@ -326,6 +326,8 @@ diff:
   sample: [{"before_header": "/etc/motd", "after_header": "/etc/motd", "before": "Hello\n", "after": "Welcome\n"}]
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.groundcrew.django.plugins.module_utils._config_set import (
@@ -343,6 +345,8 @@ from ansible_collections.groundcrew.django.plugins.module_utils._config_set_syst
 
 def main() -> None:
     module = AnsibleModule(argument_spec=MODULE_ARGUMENT_SPEC, supports_check_mode=True)
+    if os.geteuid() != 0:
+        module.fail_json(msg="config_set needs to be root on the server: set become")
     wanted = wanted_from(module.params, unpack_contents(module.params["_contents"]))
     try:
         outcome = converge(System(), wanted, module.check_mode)

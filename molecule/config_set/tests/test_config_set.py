@@ -65,8 +65,7 @@ def nginx(host: Any) -> str:
 @pytest.fixture(autouse=True)
 def word(host: Any) -> Iterator[str]:
     """Every test begins with a site that serves `one`, and must leave no journal."""
-    if page(host) != "one" or nginx(host).count("worker") == 0:
-        succeed(host)
+    succeed(host)
     yield "one"
     assert host.check_output(f"ls {PENDING}") == ""
 
@@ -229,18 +228,14 @@ def test_drift_is_repaired_and_reported(host: Any):
 def test_what_the_set_no_longer_wants_goes(host: Any):
     before = succeed(host, extra_site=True)
     assert before["files"] == [{"path": "/etc/nginx/sites-enabled/extra.conf", "state": "created"}]
-    host.check_output(
-        "touch /etc/nginx/sites-enabled/foreign /srv/site/unwanted; mkdir /etc/nginx/sites-enabled/theirs"
-    )
+    host.check_output("touch /etc/nginx/sites-enabled/foreign /srv/site/unwanted")
     result = succeed(host)
     assert sorted(file["path"] for file in result["files"]) == [
         "/etc/nginx/sites-enabled/extra.conf",
         "/etc/nginx/sites-enabled/foreign",
         "/srv/site/unwanted",
     ]
-    assert (
-        host.check_output("ls /etc/nginx/sites-enabled; rmdir /etc/nginx/sites-enabled/theirs") == "site.conf\ntheirs"
-    )
+    assert host.check_output("ls /etc/nginx/sites-enabled") == "site.conf"
 
 
 def test_a_changed_unit_file_is_read_and_its_service_restarted(host: Any):

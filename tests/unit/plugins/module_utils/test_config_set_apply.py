@@ -352,6 +352,32 @@ def test_what_fails_is_taken_back(server: Server, failure: str):
     assert os.listdir(server.pending) == []
 
 
+def test_a_full_disk_is_noticed_while_every_live_file_still_stands(server: Server):
+    placed: list[str] = []
+    commit = server.commit
+
+    def note(path: str, entry: Entry) -> None:
+        placed.append(path)
+        commit(path, entry)
+
+    server.commit = note  # type: ignore[method-assign]
+    server.failing[f"prepare {server.root}/turns"] = ""
+    with pytest.raises(ConfigSetError, match="turns: No space left on device"):
+        converge(server, new_set(server.root), check_mode=False)
+    files = [path for path in placed if not path.startswith(server.state_directory)]
+    assert [path for path in files if f"{server.root}/made" not in path] == []
+
+
+def test_a_unit_that_was_started_is_stopped_again_when_a_later_one_fails(server: Server):
+    before = state(server)
+    server.failing["systemctl restart y.service"] = "its own words"
+    units = (WantedUnit("new.service", "started", True), WantedUnit("y.service", "started", on_change="restart"))
+    with pytest.raises(ConfigSetError, match="its own words"):
+        converge(server, Wanted("x", files=(file(server.root / "a"),), units=units), check_mode=False)
+    assert "systemctl start new.service" in server.calls
+    assert state(server) == before
+
+
 def test_a_reload_that_did_not_take_is_noticed(server: Server):
     before = state(server)
     server.broken = "new a"
@@ -518,6 +544,48 @@ def test_killed_at_every_effect(tmp_path: Path):
     # Each stage was met, in this order.
     assert list(dict.fromkeys(found)) == ["none", "writing", "written"]
     assert found[-1] == "none"
+
+
+def test_killed_at_every_effect_of_taking_back(tmp_path: Path):
+    """As above, for a set that a service refuses: what is left is always the old set in the end."""
+    for kill_at in range(1, 200):
+        root = tmp_path / str(kill_at)
+        root.mkdir()
+        server = prepared(root)
+        old = state(server)
+        server.broken = "new a"
+        server.kill_at = kill_at
+        try:
+            converge(server, new_set(root), check_mode=False)
+        except Killed:
+            pass
+        except ConfigSetError:
+            break
+        recover(server, "x", check_mode=False)
+        assert state(server) == old, f"after a kill at {kill_at}"
+        assert_live(server)
+        assert os.listdir(server.pending) == []
+    assert kill_at > 90
+
+
+def test_a_server_that_started_again_with_half_a_set_is_put_right(server: Server):
+    commit = server.commit
+
+    def die(path: str, entry: Entry) -> None:
+        if path == f"{server.root}/link":
+            raise Killed
+        commit(path, entry)
+
+    server.commit = die  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        converge(server, new_set(server.root), check_mode=False)
+    server.commit = commit  # type: ignore[method-assign]
+    for name in ("x.service", "y.service"):  # a reboot: they load what stands, a mixture
+        server.services[name].loaded = server.files()
+    recovered = recover(server, "x", check_mode=False)
+    assert recovered
+    assert (recovered["found"], recovered["outcome"]) == ("writing", "rolled_back")
+    assert_live(server)
 
 
 def test_a_unit_that_fails_after_a_kill_is_rolled_back(server: Server):
