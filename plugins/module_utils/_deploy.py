@@ -90,6 +90,15 @@ while [ "$directory" != "$2" ]; do directory=$(dirname "$directory"); setfacl -m
 setfacl -R -P -m u:www-data:rX,d:u:www-data:rX "$1"
 """
 
+# Asks for a page in a process of its own, so that an error comes with its traceback and not as a page about it.
+ASK = """
+import sys
+import django
+django.setup()
+from django.test import Client
+Client(SERVER_NAME=sys.argv[1]).get(sys.argv[2], secure=True)
+"""
+
 # Secrets that every app has without asking: name and length.
 BUILT_IN_SECRETS = {"secret_key": 50}
 
@@ -482,7 +491,11 @@ def go_live(app: App, release: Release, options: Options) -> dict[str, t.Any]:
         instance.install(describe(app, release))
         instance.start()
         _live.wait_until_healthy(
-            health_question(app, release.id), instance, release.facts["health"], options.health_timeout
+            health_question(app, release.id),
+            instance,
+            release.facts["health"],
+            options.health_timeout,
+            lambda: traceback_of(release),
         )
         share_static(release)
     before = app.live
@@ -495,6 +508,22 @@ def go_live(app: App, release: Release, options: Options) -> dict[str, t.Any]:
     for surplus in _ledger.surplus(app.ledger.entries, os.listdir(app.paths["releases"]), release.id, options.keep):
         Release(app, surplus).remove()
     return {"changed": True, "notes": [], "release": release.id}
+
+
+def traceback_of(release: Release) -> str:
+    """What goes wrong when the health page is asked for: unless told otherwise, Django logs that nowhere."""
+    record = release.app.record
+    result = release.app.runner.run(
+        [release.python, "-c", ASK, record["domains"][0], record["health"]["path"]],
+        title="Ask the project why",
+        cwd=release.directory,
+        env=release.path_variables,
+        environment_file=release.environment_file,
+        writable=release.app.writable,
+        timeout=60,
+        check=False,
+    )
+    return f"\n{result.last_lines()}" if result.rc else ""
 
 
 def describe(app: App, release: Release) -> str:

@@ -152,19 +152,21 @@ def wait_until_healthy(
     instance: Instance,
     health: Mapping[str, t.Any],
     timeout: float,
+    why: Callable[[], str] = lambda: "",
 ) -> None:
     """Ask until the answer is a healthy one.
 
     :param timeout: seconds that the instance has.
+    :param why: asks the project for the reason of an error of its own.
     :raises ReleaseError: with the last answer and the instance's own words.
     """
-    last = "no answer"
+    last, status = "no answer", 0
     end = time.monotonic() + timeout
     while time.monotonic() < end:
         try:
             status, body = question()
         except (OSError, http.client.HTTPException) as error:
-            last = f"no answer ({error})"
+            last, status = f"no answer ({error})", 0
         else:
             if healthy(status, health["status"]):
                 return
@@ -175,7 +177,7 @@ def wait_until_healthy(
     raise ReleaseError(
         f"The new release does not answer {health['path']} as it should within {timeout:g} s: {last}.",
         "if that page is not meant to answer, name another by `health: /path` or `health: {path: /, status: [404]}`",
-        instance.journal(),
+        instance.journal() + (why() if status >= 500 else ""),
     )
 
 

@@ -102,6 +102,14 @@ def test_what_does_not_get_healthy_is_told_with_its_last_answer_and_words(answer
     assert "nothing works" in caught.value.output
 
 
+@pytest.mark.parametrize(("answer", "asked"), [(500, True), (404, False), (ConnectionRefusedError(), False)])
+def test_a_project_is_asked_why_only_after_an_error_of_its_own(answer: int | OSError, asked: bool) -> None:
+    with pytest.raises(ReleaseError) as caught:
+        question = answers(500, answer)
+        _live.wait_until_healthy(question, INSTANCE, {"path": "/", "status": []}, 0.5, lambda: "\nKeyError: 'shelf'")
+    assert caught.value.output.endswith("nothing works\nKeyError: 'shelf'") is asked
+
+
 def test_switch_replaces_the_link_whatever_a_killed_run_left(tmp_path: pathlib.Path) -> None:
     current = str(tmp_path / "current")
     assert _live.live_release(current) == ""
