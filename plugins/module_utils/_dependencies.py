@@ -294,6 +294,19 @@ BUILD_PACKAGES = (
     (r"CMake must be installed|cmake.{0,20}not found|No such file or directory: 'cmake'", "cmake"),
     (r"pkg-config.{0,30}(not found|is required|not installed)|No such file or directory: 'pkg-config'", "pkg-config"),
 )
+# The same for packages that are known to need something, because a compiler that is missing hides what else is missing.
+KNOWN_PACKAGES = {
+    "lxml": "libxml2-dev libxslt1-dev",
+    "mysqlclient": "default-libmysqlclient-dev pkg-config",
+    "pillow": "libjpeg-dev zlib1g-dev",
+    "psycopg-c": "libpq-dev",
+    "psycopg2": "libpq-dev",
+    "pycairo": "libcairo2-dev pkg-config",
+    "pycurl": "libcurl4-openssl-dev libssl-dev",
+    "pygraphviz": "libgraphviz-dev pkg-config",
+    "python-ldap": "libldap-dev libsasl2-dev",
+    "xmlsec": "libxmlsec1-dev libxml2-dev pkg-config",
+}
 # Most libraries need them as well; Debian takes what is there already.
 COMPILER = "build-essential python3-dev"
 
@@ -372,14 +385,15 @@ def diagnose(output: str) -> ReleaseError | None:
 
 def _diagnose_build(package: str, output: str, last: str) -> ReleaseError:
     """The error for a package that has to be compiled."""
-    for pattern, packages in BUILD_PACKAGES:
-        if re.search(pattern, output):
-            named = ", ".join([*packages.split(), *COMPILER.split()])
-            return ReleaseError(
-                f"{package} has to be compiled, and something for that is not on the server.",
-                cure=f"add to the app: packages: {{build: [{named}]}}",
-                output=last,
-            )
+    found = [packages for pattern, packages in BUILD_PACKAGES if re.search(pattern, output)]
+    if found:
+        known = KNOWN_PACKAGES.get(_normalized(package.partition("==")[0]), "")
+        named = ", ".join(dict.fromkeys(" ".join([known, found[0], COMPILER]).split()))
+        return ReleaseError(
+            f"{package} has to be compiled, and something for that is not on the server.",
+            cure=f"add to the app: packages: {{build: [{named}]}}",
+            output=last,
+        )
     return ReleaseError(
         f"{package} has to be compiled, and that failed.",
         cure="if a library is missing, add its Debian package (its name ends in -dev) to packages.build.",

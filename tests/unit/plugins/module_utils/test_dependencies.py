@@ -167,6 +167,14 @@ def test_a_build_that_misses_something(said: str, packages: str) -> None:
     assert said in error.output
 
 
+def test_a_missing_compiler_does_not_hide_what_a_known_package_needs_besides() -> None:
+    error = _dependencies.diagnose(
+        BUILD.format("psycopg2==2.9", "error: command 'gcc' failed: No such file or directory")
+    )
+    assert error is not None
+    assert "packages: {build: [libpq-dev, build-essential, python3-dev]}" in error.cure
+
+
 @pytest.mark.parametrize(
     ("said", "message", "cure"),
     [
