@@ -41,10 +41,23 @@ options:
     type: dict
     default: {}
   files:
-    description: Files to place in the code. The action plugin renders them from the record; nothing is to be given.
+    description: Files to place. The action plugin renders them from the record; nothing is to be given.
     type: list
     elements: dict
     default: []
+    suboptions:
+      dest:
+        description: Where it goes, in the code or, with an absolute path, on the server.
+        type: str
+        required: true
+      content:
+        description: Its text.
+        type: str
+        required: true
+      mode:
+        description: Its mode, in octal.
+        type: str
+        required: true
   archive:
     description: The packed source of O(app). The action plugin fills it in; nothing is to be given.
     type: dict
@@ -170,7 +183,16 @@ def main() -> None:
             "state": {"type": "str", "required": True, "choices": ["fetched", *STEPS]},
             "release": {"type": "str"},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
-            "files": {"type": "list", "elements": "dict", "default": [], "no_log": True},
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "dest": {"type": "str", "required": True},
+                    "content": {"type": "str", "required": True, "no_log": True},
+                    "mode": {"type": "str", "required": True},
+                },
+            },
             "archive": {"type": "dict"},
             "environment": {"type": "dict", "default": {}},
             "who": {"type": "str", "default": ""},
