@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.projects.texts import GATEWAY, VIEWS, Files, django, settings, text
+from tests.projects.texts import DATABASES, GATEWAY, VIEWS, Files, django, settings, text
 from tests.projects.tools import commit, django_admin, git, hashed, make_migrations, uv, write
 
 Shape = Callable[[Path], None]
@@ -337,10 +337,10 @@ def logger(root: Path) -> None:
 @shape
 def live(root: Path) -> None:
     """Nothing but ASGI, with a WebSocket, and no database at all."""
-    files = django("mysite", requirements=("websockets",), more_settings="DATABASES = {}\n")
+    files = django("mysite", requirements=("websockets",))
     del files["mysite/wsgi.py"]
-    files["mysite/settings.py"] = files["mysite/settings.py"].replace("WSGI_APPLICATION", "ASGI_APPLICATION")
-    files["mysite/settings.py"] = files["mysite/settings.py"].replace("wsgi", "asgi")
+    before, _, after = files["mysite/settings.py"].partition(DATABASES)
+    files["mysite/settings.py"] = (before + after).replace("WSGI_APPLICATION", "ASGI_APPLICATION").replace("wsgi", "asgi")
     files["mysite/asgi.py"] = GATEWAY.format(kind="asgi", settings="mysite.settings") + text("""
         django = application
 
@@ -456,7 +456,7 @@ def album(root: Path) -> None:
                 def handle(self, *args, **options):
                     Entry.objects.create(text=options["text"])
                     with (settings.BASE_DIR / "data/notes").open("a") as notes:
-                        notes.write(options["text"] + "\n")
+                        notes.write(options["text"] + "\\n")
             """),
     }
     write(root, files)

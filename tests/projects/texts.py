@@ -30,7 +30,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "{settings}")
 application = get_{kind}_application()
 """
 
-# Reads what the deploy supplies, and NAME of the database from libpq's own variable.
+# The user comes by libpq's own variables, and so could the name if Django did not ask for it.
+DATABASES = '''\
+DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": os.environ["PGDATABASE"]}}
+'''
+
 SETTINGS = """\
 import os
 from pathlib import Path
@@ -44,10 +48,7 @@ MIDDLEWARE = {middleware}
 ROOT_URLCONF = "{package}.urls"
 WSGI_APPLICATION = "{package}.wsgi.application"
 TEMPLATES = [{{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}}]
-DATABASES = {{
-    "default": {{"ENGINE": "django.db.backends.postgresql", "NAME": os.environ["PGDATABASE"]}}
-}}
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+{databases}DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "static/"
 STATIC_ROOT = os.environ["STATIC_ROOT"]
 STATICFILES_DIRS = [BASE_DIR / "assets"]
@@ -71,7 +72,7 @@ def facts(request):
         "stylesheet": static("site.css"),
         "settings": settings.SETTINGS_MODULE,
     }
-    if settings.DATABASES.get("default"):
+    if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT current_user, current_database()")
             seen["user"], seen["database"] = cursor.fetchone()
@@ -103,6 +104,7 @@ def settings(package: str, *, apps: Sequence[str] = (), middleware: Sequence[str
     """
     return SETTINGS.format(
         package=package,
+        databases=DATABASES,
         apps=["django.contrib.staticfiles", *apps],
         middleware=[
             "django.middleware.security.SecurityMiddleware",
