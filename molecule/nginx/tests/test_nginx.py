@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import socket
 import ssl
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from again import converge
 from testbed import server
 from visitor import Answer, Visitor
 
@@ -444,21 +443,15 @@ def test_certbots_hook_reloads_nginx(host: Any) -> None:
 def test_an_invalid_site_never_stands_in_the_live_place(host: Any, visitor: Visitor) -> None:
     fingerprint = "find /etc/nginx -type f -exec sha256sum {} + | sort; pgrep -P $(cat /run/nginx.pid) | sort"
     before = host.check_output(fingerprint)
-    run = subprocess.run(
-        [
-            "ansible-playbook",
-            "--inventory",
-            os.environ["MOLECULE_INVENTORY_FILE"],
-            "--limit",
-            visitor.name,
-            "invalid.yml",
-        ],
-        cwd=SCENARIO,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode != 0
-    assert '"client_max_body_size" directive' in run.stderr, run.stdout
+    wrong = {
+        "name": "shop",
+        "domains": ["shop.test"],
+        "root": "/srv/shop",
+        "upstream": "/srv/shop/current/run/web.sock",
+        "certificate": "/etc/groundcrew/tls/shop",
+        "body_size": "ten megabytes",
+    }
+    said = converge(host, check=False, nginx_sites=[wrong], nginx_hsts="max-age=1")
+    assert 'invalid number of arguments in "client_max_body_size" directive' in said
     assert host.check_output(fingerprint) == before
     assert get(visitor, "https://vault.test/").headers["Strict-Transport-Security"] == "max-age=600; includeSubDomains"
