@@ -188,7 +188,7 @@ options:
         elements: str
         default: []
   _contents:
-    description: The rendered files on their way from the controller. The action plugin sets it, and accepts it from nobody.
+    description: The rendered files on their way from the controller. Only the action plugin may set it.
     type: str
 extends_documentation_fragment:
   - groundcrew.django._attributes
