@@ -257,7 +257,7 @@ def _clashes(placed: _Placed) -> Iterator[Problem]:
                     yield from claim("the database", database["name"], f"{path}.{key}", "set another name")
             if app["redis"]:
                 found = str(app["redis"]["database"])
-                yield from claim("the number", found, f"{path}.redis.database", "set another, from 0 to 1023")
+                yield from claim("the number", found, f"{path}.redis.database", "set another, from 1 to 1023")
 
 
 def _every_database(app: Record) -> Iterator[tuple[str, dict[str, t.Any]]]:

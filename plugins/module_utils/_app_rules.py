@@ -387,7 +387,7 @@ RULES: dict[str, Rule] = {
     "databases.<alias>=": alias,
     "secrets.<name>=": secret_name,
     "secrets.<name>.generate": between(16, 4096, " characters"),
-    "redis.database": between(0, 1023),
+    "redis.database": between(1, 1023),
     "body_size": matches(r"\d+[kKmMgG]?", "a size such as 10m (k, m or g; 0 for no limit)"),
     "locations.path": location,
     "locations.rate": matches(r"[1-9]\d{0,5}r/[sm]", "a rate such as 5r/s or 30r/m"),

@@ -52,7 +52,12 @@ def redis_instances(records: Sequence[Record], secrets: Mapping[str, t.Any]) -> 
         for record in records:
             if instance not in record["redis"].get("instances", []):
                 continue
-            user = {"name": record["redis"]["user"], "password_file": record["redis"]["password_file"]}
+            user = {
+                "name": record["redis"]["user"],
+                "password_file": record["redis"]["password_file"],
+                # Django unpickles what its cache holds, so nobody else may write there.
+                "databases": [record["redis"]["database"]],
+            }
             password = (secrets.get(record["name"]) or {}).get("redis_password")
             users.append(user | ({"password": password} if password else {}))
         if users:

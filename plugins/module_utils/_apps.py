@@ -13,7 +13,8 @@ import typing as t
 import zlib
 from collections.abc import Mapping
 
-# Redis has no numbers by name, so an app's follows from its name; the role configures this many.
+# Redis has no databases by name, so an app's number follows from its name; the role configures this many. It is never 0,
+# where every connection begins and no fence stands.
 REDIS_DATABASES = 1024
 REDIS_PORTS = {"cache": 6379, "queue": 6380}
 
@@ -114,7 +115,7 @@ def _redis(described: Mapping[str, t.Any], name: str, secrets: str) -> dict[str,
     number = described["database"]
     return {
         "listen": described["listen"],
-        "database": zlib.crc32(name.encode()) % REDIS_DATABASES if number is None else number,
+        "database": 1 + zlib.crc32(name.encode()) % (REDIS_DATABASES - 1) if number is None else number,
         "instances": instances,
         **{
             instance: {"host": "127.0.0.1", "port": REDIS_PORTS[instance], "socket": redis_socket(instance)}

@@ -68,7 +68,7 @@ class App:
     def secrets(self) -> dict[str, str]:
         """Every secret of the app that is on the server."""
         return {
-            os.path.basename(path): pathlib.Path(path).read_text("utf-8")
+            os.path.basename(path): pathlib.Path(path).read_text("utf-8").removesuffix("\n")
             for path in glob.glob(f"{self.paths['secrets']}/*")
         }
 

@@ -511,9 +511,9 @@ APPS: list[tuple[str, Any, str, str]] = [
     # Both names give the same number.
     (
         "numbers that clash",
-        [shop(name="app-89", redis=True), {**BLOG, "name": "app-202", "redis": True}],
+        [shop(name="app72", redis=True), {**BLOG, "name": "app83", "redis": True}],
         "django_apps[1].redis.database",
-        "set another, from 0 to 1023",
+        "set another, from 1 to 1023",
     ),
     # What nginx and the app server are told
     ("media", shop(media="nginx"), "django_apps[0].media", "Choose from auto, public, app, internal, none"),

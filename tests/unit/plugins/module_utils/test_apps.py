@@ -250,8 +250,9 @@ def test_postgresql_is_told_of_local_databases_only() -> None:
 
 
 def test_redis_is_told_of_its_users() -> None:
-    shop = {"name": "shop", "password_file": "/etc/groundcrew/shop/secrets/redis_password"}
-    blog = {"name": "blog", "password_file": "/etc/groundcrew/blog/secrets/redis_password"}
+    shop = {"name": "shop", "password_file": "/etc/groundcrew/shop/secrets/redis_password", "databases": [7]}
+    number = BOTH[1]["redis"]["database"]
+    blog = {"name": "blog", "password_file": "/etc/groundcrew/blog/secrets/redis_password", "databases": [number]}
     cache = {"name": "cache", "port": 6379, "socket": "/run/redis-cache/redis.sock", "users": [shop, blog]}
     queue = {"name": "queue", "port": 6380, "socket": "/run/redis-queue/redis.sock", "users": [shop]}
     assert slices.redis_instances(BOTH, {}) == [cache, queue]
@@ -342,7 +343,7 @@ def test_names_fit_where_they_are_used(name: str) -> None:
     assert len(found["user"]) <= 32
     assert len(f"{found['units']['web']}@{RELEASE}.service") <= 255
     assert all(len(database["name"]) <= 63 for database in slices.postgresql_databases([found]))
-    assert 0 <= found["redis"]["database"] < 1024
+    assert 0 < found["redis"]["database"] < 1024
 
 
 def identities(found: dict[str, Any]) -> set[str]:
@@ -362,9 +363,9 @@ def identities(found: dict[str, Any]) -> set[str]:
 def test_apps_share_nothing(chosen: list[str]) -> None:
     apps = [
         {**SHOP, "name": name, "domains": [f"h{number}.example.com"], "databases": {"web": {}, "a_b": {}}}
-        for number, name in enumerate(chosen)
+        for number, name in enumerate(chosen, 1)
     ]
-    found = app_records([{**app, "redis": {"database": number}} for number, app in enumerate(apps)])
+    found = app_records([{**app, "redis": {"database": number}} for number, app in enumerate(apps, 1)])
     for one, other in itertools.combinations(found, 2):
         assert not identities(one) & identities(other)
         trees = [
