@@ -13,10 +13,8 @@ description:
   - Returns every request header that tells an app about its visitor, with the value that nginx gives it, in nginx's own
     words.
   - An empty value means that the header is taken away, so that no visitor can forge it.
+  - The role C(groundcrew.django.nginx) uses the list; it is here for those who write a template of their own.
 options: {}
-seealso:
-  - ref: groundcrew.django.nginx role <ansible_collections.groundcrew.django.nginx_role>
-    description: The role whose template uses this list.
 """
 
 EXAMPLES = r"""

@@ -455,3 +455,21 @@ def test_an_invalid_site_never_stands_in_the_live_place(host: Any, visitor: Visi
     assert 'invalid number of arguments in "client_max_body_size" directive' in said
     assert host.check_output(fingerprint) == before
     assert get(visitor, "https://vault.test/").headers["Strict-Transport-Security"] == "max-age=600; includeSubDomains"
+
+
+def test_a_site_that_is_wanted_no_more_is_gone(host: Any, visitor: Visitor) -> None:
+    only = {
+        "name": "vault",
+        "domains": ["vault.test"],
+        "root": "/srv/vault",
+        "upstream": "127.0.0.1:8001",
+        "certificate": "/etc/groundcrew/tls/vault",
+    }
+    host.check_output(
+        "echo 'server { server_name hand-made.test; listen 80; return 204; }' >/etc/nginx/sites-enabled/own"
+    )
+    converge(host, nginx_sites=[only])
+    assert get(visitor, "https://vault.test/").status == 200
+    with pytest.raises(ssl.SSLError):
+        visitor.connect("shop.test", tls=True, verify=False)
+    assert visitor.get("http://hand-made.test/").status == 204  # what somebody else wrote stays
