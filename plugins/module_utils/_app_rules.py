@@ -32,7 +32,7 @@ RESERVED_NAMES = {
         opendkim patroni pgbackrest pgbouncer postfix postgres postgresql prometheus rabbitmq redis sentinel
         unbound valkey varnish""",
     "names that PostgreSQL, Redis, nginx or this collection use": """
-        all any config-set current default groundcrew local localhost maintenance none pending public secrets
+        acme all any config-set current default groundcrew local localhost maintenance none pending public secrets
         template0 template1 tls user""",
 }
 _RESERVED = {name: reason for reason, names in RESERVED_NAMES.items() for name in names.split()}

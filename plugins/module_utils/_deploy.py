@@ -457,6 +457,9 @@ def publish(release: Release, url_path: str | None, root: str, kind: str) -> Non
     link = pathlib.Path(f"{release.public}/{kind}{url_path}".rstrip("/"))
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(release.static if kind == "static" else root)
+    if kind == "media":
+        # Among uploads nginx follows a link only to what its owner owns, so that no app leads it to another's files.
+        os.lchown(link, release.app.user.pw_uid, release.app.user.pw_gid)
 
 
 # --- migrated --------------------------------------------------------------------------------------------------------
