@@ -21,6 +21,14 @@ from ansible_collections.groundcrew.django.plugins.module_utils._errors import R
 from ansible_collections.groundcrew.django.plugins.plugin_utils._controller import find
 
 
+def _user() -> str:
+    """Who deploys; a job of a CI may run under a number that has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
 class ActionModule(ActionBase):
     _supports_check_mode = True
     _supports_diff = False
@@ -35,7 +43,7 @@ class ActionModule(ActionBase):
             return self._release(args, variables)
 
         app = args["app"]
-        args["who"] = f"{getpass.getuser()}@{socket.gethostname()}"
+        args["who"] = f"{_user()}@{socket.gethostname()}"
         args["files"] = [self._render(app, file, variables) for file in app["files"]]
         if app["source"]["kind"] != "path":
             return self._release(args, variables)
@@ -45,7 +53,9 @@ class ActionModule(ActionBase):
             result = self._release(args, variables)
             if result.get("archive_wanted"):
                 # Asked first, so that a run that deploys nothing sends nothing.
-                remote = self._connection._shell.join_path(self._make_tmp_path(), "source.tar.gz")
+                # A second directory would make Ansible forget the first, with a module in it that holds the secrets.
+                remote_tmp = self._connection._shell.tmpdir or self._make_tmp_path()
+                remote = self._connection._shell.join_path(remote_tmp, "source.tar.gz")
                 self._transfer_file(packed, remote)
                 args["archive"] = {**args["archive"], "path": remote}
                 result = self._release(args, variables)

@@ -50,8 +50,11 @@ from ansible_collections.groundcrew.django.plugins.module_utils._settings import
 INPUTS = (
     "check",
     "commands",
+    "database",
+    "databases",
     "dependencies",
     "directory",
+    "domains",
     "files",
     "media",
     "media_domain",
@@ -130,10 +133,13 @@ def secrets_of(app: App, given: Mapping[str, str], check_mode: bool) -> dict[str
         if name not in given
     ]
     entries += [{"path": f"{directory}/{name}", "length": len(value), "value": value} for name, value in given.items()]
-    wanted = _secret_files.wanted(entries)
-    steps = _secret_files.plan(wanted, {secret.path: _secret_files.observe(secret.path) for secret in wanted})
-    if not check_mode:
-        _secret_files.apply(steps)
+    try:
+        wanted = _secret_files.wanted(entries)
+        steps = _secret_files.plan(wanted, {secret.path: _secret_files.observe(secret.path) for secret in wanted})
+        if not check_mode:
+            _secret_files.apply(steps)
+    except (_secret_files.SecretFileError, OSError) as error:
+        raise ReleaseError(f"The secrets of {app.name} cannot be kept on the server: {error}.") from error
     # In a dry run those that are not there yet have no value; their names are all that is asked for.
     return {**dict.fromkeys(lengths, ""), **app.secrets, **given}
 
@@ -180,6 +186,7 @@ def fingerprint(app: App, options: Options, revision: str, secrets: Mapping[str,
     """Hash of all that a release is made of."""
     inputs = {
         "revision": revision,
+        "submodules": app.record["source"].get("submodules"),
         "record": {name: app.record[name] for name in INPUTS},
         "environment": _environment.compose(app.record, secrets, "-"),
         "files": [dict(file) for file in options.files],
@@ -189,24 +196,55 @@ def fingerprint(app: App, options: Options, revision: str, secrets: Mapping[str,
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
-def clear_unfinished(app: App) -> None:
-    """Remove what runs that died have left; refuse where a run is alive."""
+def clear_unfinished(app: App) -> bool:
+    """Remove what runs that died have left; refuse while something of theirs is still alive.
+
+    :returns: whether there was anything.
+    """
     running = _live.systemctl(
-        "list-units", "--plain", "--no-legend", "--state=active,activating", f"{app.name}-step-*.service"
+        "list-units", "--plain", "--no-legend", "--state=active,activating,deactivating", f"{app.name}-step-*.service"
     )
     if running:
+        unit = running.split()[0]
         raise ReleaseError(
-            f"Another deploy of {app.name} is at work: {running.splitlines()[0]}",
-            "wait until it has ended and run this again",
+            f"A program of another deploy of {app.name} is still at work: {unit}.",
+            f"wait until it has ended and run this again, or end it: systemctl stop {unit}",
         )
-    for entry in app.ledger.entries:
-        if entry.state == _ledger.BUILDING and entry.id != app.live:
-            Release(app, entry.id).remove()
-            app.ledger.mark(entry, _ledger.FAILED, "abandoned")
+    for left in glob.glob(f"{app.home}/probe-*.json"):
+        os.unlink(left)
+    unfinished = [entry for entry in app.ledger.entries if entry.state == _ledger.BUILDING and entry.id != app.live]
+    for entry in unfinished:
+        Release(app, entry.id).remove()
+        app.ledger.mark(entry, _ledger.FAILED, "abandoned")
+    return bool(unfinished)
+
+
+def settle(app: App, keep: int) -> bool:
+    """Make the live release the only one: note it, stop every other one, remove what is not kept.
+
+    A run may die after the switch, which decides, so all of this is done again whenever a deploy looks at the app.
+
+    :returns: whether anything was left to do.
+    """
+    live = app.live
+    entry = app.ledger.find(live)
+    noted = not entry or entry.state == _ledger.GOOD
+    if entry and not noted:
+        app.ledger.mark(entry, _ledger.GOOD, "live")
+    running = _live.running(app.record["units"]["web"])
+    for release in running:
+        if release != live:
+            app.instance(release).stop_later()
+    surplus = _ledger.surplus(app.ledger.entries, os.listdir(app.paths["releases"]), live, keep, running)
+    for release in surplus:
+        Release(app, release).remove()
+    return not noted or bool(surplus) or set(running) > {live}
 
 
 def fetch(app: App, options: Options, check_mode: bool) -> dict[str, t.Any]:
     """Find out what is wanted, and have its code on the server if that is not live already."""
+    if not check_mode:
+        app.prepare()
     if not app.prepared():
         if check_mode:
             return {
@@ -217,22 +255,21 @@ def fetch(app: App, options: Options, check_mode: bool) -> dict[str, t.Any]:
         raise ReleaseError(
             f"The server is not prepared for {app.name}.", "run the playbook groundcrew.django.site against it once"
         )
+    with app.alone():
+        return fetch_alone(app, options, check_mode)
+
+
+def fetch_alone(app: App, options: Options, check_mode: bool) -> dict[str, t.Any]:
+    """See :func:`fetch`."""
     secrets = secrets_of(app, options.secrets, check_mode)
+    tidied = False if check_mode else clear_unfinished(app)
     with deploy_key(app, secrets) as key_file:
         repository, revision = resolve(app, options, key_file)
         print_ = fingerprint(app, options, revision.id, secrets)
+        result = {"revision": revision.id, "described": revision.description, "needed": False}
         live = app.ledger.find(app.live)
-        result = {"revision": revision.id, "described": revision.description, "needed": False, "changed": False}
-        if live and live.fingerprint == print_ and live.state == _ledger.GOOD:
-            if not app.instance(live.id).active():
-                if not check_mode:
-                    app.instance(live.id).start()
-                result["changed"] = True
-            return {
-                **result,
-                "release": live.id,
-                "summary": f"{app.name}: {live.id} ({live.described}) is live already.",
-            }
+        if live and live.fingerprint == print_:
+            return {**result, **keep_live(app, live, options, check_mode, tidied)}
         release_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{revision.id[:8]}"
         result.update(
             release=release_id,
@@ -244,15 +281,14 @@ def fetch(app: App, options: Options, check_mode: bool) -> dict[str, t.Any]:
         if repository is None and not (options.archive or {}).get("path"):
             # The action plugin sends the archive only when it is really wanted.
             return {**result, "archive_wanted": True}
-        clear_unfinished(app)
         release = Release(app, release_id)
         app.ledger.entries.append(
             _ledger.Entry(
                 release_id, revision.id, revision.description, print_, options.who, times={"begun": _ledger.now()}
             )
         )
-        app.ledger.save()
         with failing(app, release):
+            app.ledger.save()
             release.make()
             if repository is None:
                 _source.unpack(str((options.archive or {})["path"]), release.code, app.user.pw_uid, app.user.pw_gid)
@@ -265,6 +301,21 @@ def fetch(app: App, options: Options, check_mode: bool) -> dict[str, t.Any]:
             release.remember(directory=_locate.locate(files, app.record["directory"]))
             release.write_environment(_environment.compose(app.record, secrets, release_id))
     return {**result, "needed": True}
+
+
+def keep_live(app: App, live: _ledger.Entry, options: Options, check_mode: bool, tidied: bool) -> dict[str, t.Any]:
+    """What is wanted is live: only see to it that it runs, and nothing else of the app does."""
+    down = not app.instance(live.id).active()
+    if not check_mode:
+        if down:
+            app.instance(live.id).start()
+        tidied = settle(app, options.keep) or tidied
+    was = " It was down and has been started." if down else ""
+    return {
+        "release": live.id,
+        "changed": down or tidied,
+        "summary": f"{app.name}: {live.id} ({live.described}) is live already.{was}",
+    }
 
 
 def place_files(release: Release, files: Sequence[Mapping[str, t.Any]]) -> None:
@@ -442,12 +493,23 @@ def close(release: Release) -> None:
     group = release.app.user.pw_gid
     for tree in (release.code, release.venv, release.static):
         _source.finalize_tree(tree, 0, group)
-    # nginx reads the static files; who may enter the app's own directory at all is decided there.
-    for directory, _directories, names in os.walk(release.static):
+    open_static(release.static)
+
+
+def open_static(static: str) -> None:
+    """Let nginx read the static files; who may enter the app's own directory at all is decided there.
+
+    A link that leads out of them goes: nginx would follow it with rights that the app has not, to another's uploads.
+    """
+    root = os.path.realpath(static)
+    for directory, directories, names in os.walk(static):
         os.chmod(directory, 0o755)  # noqa: S103 (nginx passes through it)
-        for name in names:
-            if not os.path.islink(os.path.join(directory, name)):
-                os.chmod(os.path.join(directory, name), 0o644)
+        for path in (os.path.join(directory, name) for name in (*directories, *names)):
+            if not os.path.islink(path):
+                if os.path.isfile(path):
+                    os.chmod(path, 0o644)
+            elif not os.path.realpath(path).startswith(f"{root}/"):
+                os.unlink(path)
 
 
 def publish(release: Release, url_path: str | None, root: str, kind: str) -> None:
@@ -501,15 +563,8 @@ def go_live(app: App, release: Release, options: Options) -> dict[str, t.Any]:
             lambda: traceback_of(release),
         )
         share_static(release)
-    before = app.live
     _live.switch(app.paths["current"], release.id)
-    entry = app.ledger.find(release.id)
-    if entry:
-        app.ledger.mark(entry, _ledger.GOOD, "live")
-    if before and before != release.id:
-        app.instance(before).stop_later()
-    for surplus in _ledger.surplus(app.ledger.entries, os.listdir(app.paths["releases"]), release.id, options.keep):
-        Release(app, surplus).remove()
+    settle(app, options.keep)
     return {"changed": True, "notes": [], "release": release.id}
 
 

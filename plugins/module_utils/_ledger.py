@@ -11,7 +11,9 @@ import json
 import os
 import pathlib
 import typing as t
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+
+from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 
 BUILDING = "building"
 GOOD = "good"
@@ -46,14 +48,24 @@ def now() -> str:
 
 
 class Ledger:
-    """The entries of one app, oldest first."""
+    """The entries of one app, oldest first.
 
-    def __init__(self, path: str) -> None:
+    :param released: whether something of the app is live, which a file that has been lost cannot tell any more.
+    :raises ReleaseError: when the file is there and is no ledger.
+    """
+
+    def __init__(self, path: str, released: bool = False) -> None:
         self.path = pathlib.Path(path)
-        found: dict[str, t.Any] = json.loads(self.path.read_text("utf-8")) if self.path.exists() else {}
-        self.entries = [Entry(**entry) for entry in found.get("releases", [])]
-        # Commands under `commands.first` that have run; they belong to the database and so outlive every release.
-        self.first_done: bool = found.get("first_done", False)
+        try:
+            found: dict[str, t.Any] = json.loads(self.path.read_text("utf-8")) if self.path.exists() else {}
+            self.entries = [Entry(**entry) for entry in found.get("releases", [])]
+            # Whether `commands.first` have run; they belong to the database and so outlive every release.
+            self.first_done: bool = found.get("first_done", released)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ReleaseError(
+                f"The ledger {path} is damaged: {error}.",
+                "put a copy of it back, or remove it: what is live stays live, and a new history begins",
+            ) from error
 
     def find(self, release: str) -> Entry | None:
         """The entry of a release id."""
@@ -79,13 +91,16 @@ class Ledger:
         os.replace(new, self.path)
 
 
-def surplus(entries: Sequence[Entry], present: Sequence[str], current: str, keep: int) -> list[str]:
+def surplus(
+    entries: Sequence[Entry], present: Sequence[str], current: str, keep: int, running: Collection[str] = ()
+) -> list[str]:
     """The release directories that may go.
 
     :param present: ids with a directory, in any order.
     :param current: the live one, which always stays.
     :param keep: how many good releases stay, the live one among them; failed ones never count.
+    :param running: ids with a process that still serves its last visitors; they go with a later deploy.
     """
     good = [entry.id for entry in entries if entry.state == GOOD and entry.id in present and entry.id != current]
-    kept = {current, *good[len(good) - max(keep - 1, 0) :]}
+    kept = {current, *running, *good[max(len(good) - max(keep - 1, 0), 0) :]}
     return [release for release in sorted(present) if release not in kept]

@@ -21,6 +21,9 @@ from ansible_collections.groundcrew.django.plugins.module_utils._errors import R
 # Seconds between two questions to an instance that is starting.
 HEALTH_INTERVAL = 0.25
 
+# Restarts after which an instance that never answered is given up: it would only end again.
+HOPELESS = 3
+
 # Seconds that the old release is left to those who connected to it just before the switch.
 DRAIN = 3
 
@@ -91,7 +94,7 @@ class Instance:
             systemctl("start", self.service)
         except ReleaseError as error:
             raise ReleaseError(
-                "The app server of the new release does not start.",
+                f"The app server of release {self.release} does not start.",
                 "the lines below are its own; mend the cause and deploy again",
                 self.journal(),
             ) from error
@@ -125,10 +128,22 @@ class Instance:
             shutil.rmtree(self.dropin)
             systemctl("daemon-reload")
 
+    def restarts(self) -> int:
+        """How often systemd has started the service again because it ended by itself."""
+        return int(systemctl("show", "--property=NRestarts", "--value", self.service, check=False) or 0)
+
     def journal(self, lines: int = 40) -> str:
         """What the service said last."""
         argv = ["journalctl", "--no-pager", "--output=cat", f"--lines={lines}", f"--unit={self.service}"]
         return subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False).stdout
+
+
+def running(unit: str) -> list[str]:
+    """Ids of the releases with a unit that is up, or is just going up or down."""
+    states = "--state=active,activating,reloading,deactivating"
+    found = systemctl("list-units", "--plain", "--no-legend", states, f"{unit}@*.socket", f"{unit}@*.service")
+    names = [line.split()[0] for line in found.splitlines()]
+    return sorted({name.partition("@")[2].rpartition(".")[0] for name in names})
 
 
 def healthy(status: int, wanted: Sequence[int]) -> bool:
@@ -167,6 +182,9 @@ def wait_until_healthy(
             status, body = question()
         except (OSError, http.client.HTTPException) as error:
             last, status = f"no answer ({error})", 0
+            if (restarts := instance.restarts()) >= HOPELESS:
+                last += f", and it has ended by itself {restarts} times"
+                break
         else:
             if healthy(status, health["status"]):
                 return

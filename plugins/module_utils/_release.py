@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import functools
 import glob
 import json
 import os
 import pathlib
 import pwd
 import shutil
+import subprocess
 import typing as t
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +23,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from ansible_collections.groundcrew.django.plugins.module_utils import _environment, _forwarding, _ledger, _live
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._runner import SandboxRunner
+
+# Shorter parts of a secret are ordinary words, and would mask half of what an operator has to read.
+SHORTEST_LINE = 12
 
 
 class App:
@@ -31,7 +37,11 @@ class App:
         self.paths: Mapping[str, str] = record["paths"]
         self.home = f"{self.paths['state']}/home"
         self.runner = SandboxRunner(self.name, record["user"], self.home)
-        self.ledger = _ledger.Ledger(f"{self.paths['state']}/releases.json")
+
+    @functools.cached_property
+    def ledger(self) -> _ledger.Ledger:
+        """What has been released here; read when it is first asked for, which is after :meth:`alone` has begun."""
+        return _ledger.Ledger(f"{self.paths['state']}/releases.json", released=bool(self.live))
 
     @property
     def live(self) -> str:
@@ -59,6 +69,41 @@ class App:
         except KeyError:
             return False
 
+    def prepare(self) -> None:
+        """Bring back what the roles have declared and somebody has removed since: the user and its directories."""
+        own = [f"--prefix={self.paths[name]}" for name in ("root", "state", "cache")]
+        for argv in (["systemd-sysusers"], ["systemd-tmpfiles", "--create", *own]):
+            # Other packages' declarations may be faulty; whether ours are fulfilled is asked afterwards.
+            subprocess.run(argv, capture_output=True, check=False)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let one step at a time change what belongs to the app; ends with the process, however that ends."""
+        directory = os.open(self.paths["state"], os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            try:
+                fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ReleaseError(
+                    f"Another deploy of {self.name} is at work on this server.",
+                    "wait until it has ended and run this again; one that was interrupted ends with its present step",
+                ) from None
+            yield
+        finally:
+            os.close(directory)
+
+    def unfinished(self, release: str) -> Release:
+        """The release that the step before this one has left.
+
+        :raises ReleaseError: when it is not there any more, or is more than that: live.
+        """
+        entry = self.ledger.find(release)
+        if not entry or entry.state != _ledger.BUILDING or release == self.live:
+            raise ReleaseError(
+                f"{self.name} has no unfinished release {release}: another deploy has taken its place.", "deploy again"
+            )
+        return Release(self, release)
+
     @property
     def tuning_file(self) -> str:
         """Where the role app_server leaves workers, limits and timeouts."""
@@ -73,9 +118,14 @@ class App:
         }
 
     def secret_values(self) -> set[str]:
-        """What must be kept out of everything that an operator sees: the secrets, also as URLs spell them."""
+        """What must be kept out of everything that an operator sees.
+
+        The secrets, also as URLs and as Python and JSON spell them, and the lines of those that have several.
+        """
         values = set(self.secrets.values()) - {""}
-        return values | {urllib.parse.quote(value, safe="") for value in values}
+        lines = {line for value in values for line in value.splitlines() if len(line) >= SHORTEST_LINE}
+        spelled = {urllib.parse.quote(value, safe="") for value in values}
+        return values | lines | spelled | {json.dumps(value)[1:-1] for value in values}
 
     def tuning(self) -> dict[str, t.Any]:
         """What the role app_server has left."""
@@ -136,8 +186,13 @@ class Release:
             os.chown(path, user.pw_uid, user.pw_gid)
 
     def write_environment(self, environment: Mapping[str, str]) -> None:
-        """Write what systemd loads for every process of the release."""
-        write_private(self.environment_file, _environment.render(environment))
+        """Write what systemd loads for every process of the release.
+
+        The file wins over single variables, so search paths that the app sets are put behind the release's own.
+        """
+        own = self.path_variables
+        paths = {name: f"{own[name]}:{environment[name]}" for name in ("PATH", "PYTHONPATH") if environment.get(name)}
+        write_private(self.environment_file, _environment.render({**environment, **paths}))
 
     def shell(self, command: str, title: str) -> None:
         """Run one of the app's own commands in its directory, sandbox and environment."""
@@ -161,7 +216,12 @@ class Release:
         return result.stdout
 
     def remove(self) -> None:
-        """Leave nothing of the release."""
+        """Leave nothing of the release.
+
+        The directory goes last: as long as it is there, a later run knows that there is something to remove.
+        """
+        if self.id == self.app.live:
+            raise ReleaseError(f"Release {self.id} of {self.app.name} is live, so it stays.")
         self.app.instance(self.id).remove()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.environment_file)
@@ -194,10 +254,12 @@ def failing(app: App, release: Release) -> Iterator[None]:
             cure = "free some space and deploy again" if error.errno == errno.ENOSPC else ""
             raise ReleaseError(f"The server says: {error}.", cure) from error
     except ReleaseError as error:
+        # Removed first: that frees the space that the ledger may need, and a run that dies here is told by "building".
+        release.remove()
         entry = app.ledger.find(release.id)
         if entry:
-            app.ledger.mark(entry, _ledger.FAILED, "failed")
-        release.remove()
+            with contextlib.suppress(OSError):
+                app.ledger.mark(entry, _ledger.FAILED, "failed")
         live = app.live
         # A list of reasons ends with its last item, a sentence with its stop.
         between = "\n" if "\n" in error.message else " " if error.message.endswith(".") else ". "

@@ -62,10 +62,14 @@ class Runner(t.Protocol):
 
 
 class SandboxRunner:
-    """Runs each program in a transient unit of systemd's: nothing of it outlives the step."""
+    """Runs each program in a transient unit of systemd's: nothing of it outlives the step.
 
-    def __init__(self, app: str, user: str, home: str) -> None:
+    :param purpose: begins the units' names, after the app's: "step" of a deploy, or "manage".
+    """
+
+    def __init__(self, app: str, user: str, home: str, purpose: str = "step") -> None:
         self.app = app
+        self.purpose = purpose
         self.user = user
         self.home = home
         self._count = 0
@@ -103,7 +107,7 @@ class SandboxRunner:
             "--wait",
             "--collect",
             "--quiet",
-            f"--unit={self.app}-step-{os.getpid()}-{self._count}-{slug}",
+            f"--unit={self.app}-{self.purpose}-{os.getpid()}-{self._count}-{slug}",
             # Without a description the whole command line would stand in the journal.
             f"--description={self.app}: {title}",
         ]

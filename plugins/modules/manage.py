@@ -79,6 +79,7 @@ import shlex
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.groundcrew.django.plugins.module_utils._release import App, Release
+from ansible_collections.groundcrew.django.plugins.module_utils._runner import SandboxRunner
 
 
 def main() -> None:
@@ -98,9 +99,16 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=True, stdout="", stderr="", rc=0, release=release.id)
     command = module.params["command"]
-    done = app.runner.run(
-        [release.python, "manage.py", *shlex.split(command)],
-        title=f"manage.py {command.split()[0]}",
+    try:
+        arguments = shlex.split(command)
+    except ValueError as error:
+        module.fail_json(msg=f"The command cannot be split into words: {error}. To cure it: mend its quotes: {command}")
+    if not arguments:
+        module.fail_json(msg="The command is empty. To cure it: name one, such as -e command=clearsessions")
+    runner = SandboxRunner(app.name, app.record["user"], app.home, purpose="manage")
+    done = runner.run(
+        [release.python, "manage.py", *arguments],
+        title=f"manage.py {arguments[0]}",
         cwd=release.directory,
         env=release.path_variables,
         environment_file=release.environment_file,

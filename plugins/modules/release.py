@@ -173,7 +173,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.groundcrew.django.plugins.module_utils._deploy import STEPS, Options, fetch
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
-from ansible_collections.groundcrew.django.plugins.module_utils._release import App, Release
+from ansible_collections.groundcrew.django.plugins.module_utils._release import App
 
 
 def main() -> None:
@@ -213,7 +213,8 @@ def main() -> None:
         elif module.check_mode:
             result = {"changed": True, "release": params["release"], "notes": []}
         else:
-            result = STEPS[params["state"]](app, Release(app, params["release"]), options)
+            with app.alone():
+                result = STEPS[params["state"]](app, app.unfinished(params["release"]), options)
     except ReleaseError as error:
         module.no_log_values.update(app.secret_values())
         module.fail_json(msg=str(error))

@@ -39,7 +39,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 apps:
-  description: One entry an app, in the order given. Its C(release) is empty where nothing is live.
+  description:
+    - One entry an app, in the order given. Its C(release) is empty where nothing is live.
+    - C(previous) are the good releases that are still on the server, the newest first.
   type: list
   elements: dict
   returned: always
@@ -56,17 +58,20 @@ apps:
 """
 
 import http.client
+import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.groundcrew.django.plugins.module_utils import _ledger, _live
+from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._release import App, health_question
 
 
 def describe(app: App) -> dict[str, t.Any]:
     """What there is to know of one app."""
     live = app.live
+    present = os.listdir(app.paths["releases"]) if live else []
     entry = app.ledger.find(live)
     health = ""
     if live:
@@ -83,7 +88,11 @@ def describe(app: App) -> dict[str, t.Any]:
         "who": entry.who if entry else "",
         "service": _live.systemctl("is-active", app.instance(live).service, check=False) if live else "",
         "health": health,
-        "previous": [old.id for old in reversed(app.ledger.entries) if old.state == _ledger.GOOD and old.id != live],
+        "previous": [
+            old.id
+            for old in reversed(app.ledger.entries)
+            if old.state == _ledger.GOOD and old.id in present and old.id != live
+        ],
     }
 
 
@@ -91,7 +100,11 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={"apps": {"type": "list", "elements": "dict", "required": True}}, supports_check_mode=True
     )
-    module.exit_json(changed=False, apps=[describe(App(record)) for record in module.params["apps"]])
+    try:
+        apps = [describe(App(record)) for record in module.params["apps"]]
+    except ReleaseError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, apps=apps)
 
 
 if __name__ == "__main__":

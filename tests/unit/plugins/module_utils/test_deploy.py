@@ -107,3 +107,20 @@ def test_text_is_compressed_and_the_rest_is_not(tmp_path: pathlib.Path) -> None:
     assert (tmp_path / "with space.js.gz").exists()
     assert not (tmp_path / "picture.png.gz").exists()
     assert not (tmp_path / "small.css.gz").exists()
+
+
+def test_nginx_reads_static_files_and_follows_no_link_out_of_them(tmp_path: pathlib.Path) -> None:
+    static, elsewhere = tmp_path / "static", tmp_path / "other/uploads"
+    (static / "sub").mkdir(parents=True)
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "private.pdf").write_text("of another app")
+    (static / "sub/site.css").write_text("a{}")
+    (static / "sub/site.css").chmod(0o600)
+    (static / "same.css").symlink_to("sub/site.css")
+    (static / "theirs.pdf").symlink_to(elsewhere / "private.pdf")
+    (static / "all").symlink_to(elsewhere)
+    (static / "sub/up").symlink_to("../../other")
+    _deploy.open_static(str(static))
+    assert sorted(str(path.relative_to(static)) for path in static.rglob("*")) == ["same.css", "sub", "sub/site.css"]
+    assert (static / "sub/site.css").stat().st_mode & 0o777 == 0o644
+    assert (elsewhere / "private.pdf").read_text() == "of another app"

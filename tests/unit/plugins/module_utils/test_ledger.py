@@ -8,6 +8,7 @@ import pathlib
 
 import pytest
 
+from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._ledger import FAILED, GOOD, Entry, Ledger, surplus
 
 
@@ -40,11 +41,32 @@ def test_the_ledger_reads_back_what_it_wrote(tmp_path: pathlib.Path) -> None:
         ({"a": GOOD, "b": FAILED, "c": FAILED}, "a", 5, ["b", "c"]),
         ({"a": GOOD, "b": GOOD}, "b", 1, ["a"]),
         ({"a": GOOD, "b": GOOD}, "b", 5, []),
+        ({"a": GOOD, "b": GOOD, "c": GOOD, "d": GOOD}, "d", 5, []),
+        ({"a": GOOD, "b": GOOD, "c": GOOD, "d": GOOD}, "d", 6, []),
         ({}, "", 5, []),
     ],
 )
 def test_surplus(states: dict[str, str], current: str, keep: int, result: list[str]) -> None:
     assert surplus([entry(name, state) for name, state in states.items()], list(states), current, keep) == result
+
+
+def test_a_release_that_still_serves_somebody_is_no_surplus() -> None:
+    entries = [entry("a"), entry("b"), entry("c")]
+    assert surplus(entries, ["a", "b", "c", "stray"], "c", 1, ["b", "c"]) == ["a", "stray"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"releases": [{"id": "a"}]}', '{"releases": 1}', "\x00\x00"])
+def test_a_damaged_ledger_is_told_and_not_overwritten(text: str, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "releases.json"
+    path.write_text(text)
+    with pytest.raises(ReleaseError, match="is damaged"):
+        Ledger(str(path))
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("released", [True, False])
+def test_a_lost_ledger_does_not_run_the_first_commands_again(released: bool, tmp_path: pathlib.Path) -> None:
+    assert Ledger(str(tmp_path / "releases.json"), released).first_done is released
 
 
 def test_a_directory_that_the_ledger_does_not_know_is_surplus() -> None:

@@ -35,6 +35,9 @@ def test_healthy(status: int, wanted: list[int], result: bool) -> None:
 class Silent(_live.Instance):
     """An instance without systemd."""
 
+    def restarts(self) -> int:
+        return 0
+
     def journal(self, lines: int = 40) -> str:
         del lines
         return "ImproperlyConfigured: nothing works"
@@ -100,6 +103,20 @@ def test_what_does_not_get_healthy_is_told_with_its_last_answer_and_words(answer
     assert words in caught.value.message
     assert "/up" in caught.value.message
     assert "nothing works" in caught.value.output
+
+
+class Ending(Silent):
+    """One that systemd has had to start again and again."""
+
+    def restarts(self) -> int:
+        return 3
+
+
+def test_what_ends_again_and_again_is_given_up_at_once() -> None:
+    with pytest.raises(ReleaseError, match="has ended by itself 3 times"):
+        _live.wait_until_healthy(
+            answers(TimeoutError()), Ending("shop-web", "r1"), {"path": "/", "status": []}, timeout=3600
+        )
 
 
 @pytest.mark.parametrize(("answer", "asked"), [(500, True), (404, False), (ConnectionRefusedError(), False)])
