@@ -5,6 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+# Kind, as ansible-doc calls it -> what of that kind has documentation to show.
+DOCUMENTED = {
+    "module": "plugins/modules/[!_]*.py",
+    "filter": "plugins/filter/*.yml",
+    "lookup": "plugins/lookup/[!_]*.py",
+    "role": "roles/*",
+}
 
 
 def collections() -> Path:
@@ -15,3 +22,8 @@ def collections() -> Path:
     if not link.is_symlink():
         link.symlink_to(ROOT)
     return folder
+
+
+def documented(kind: str) -> list[str]:
+    """The full names of everything of a kind that ansible-doc has to show."""
+    return sorted(f"groundcrew.django.{path.stem}" for path in ROOT.glob(DOCUMENTED[kind]))
