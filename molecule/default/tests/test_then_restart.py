@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,11 +17,10 @@ PATIENCE = 90
 def wait_for(condition: Callable[[], bool], what: str) -> None:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
-        try:
+        # Both are a server that does not answer: testinfra says RuntimeError when ssh does not get through.
+        with suppress(OSError, RuntimeError):
             if condition():
                 return
-        except OSError:
-            pass
         time.sleep(0.5)
     raise AssertionError(f"not within {PATIENCE} s: {what}")
 
