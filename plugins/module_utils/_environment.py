@@ -18,9 +18,14 @@ POSTGRESQL_SOCKET = "/var/run/postgresql"
 # "$$" is a literal dollar; "${name}" a value of the app's record.
 _PLACEHOLDER = re.compile(r"\$(?:\$|\{([^}]*)\})")
 
-# systemd refuses any other control character in a variable, with no more than a line in the journal
-# (env_value_is_valid() in its src/basic/env-util.c), and would start the app without the variable.
-_FORBIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+# systemd drops a variable with any other control character, with no more than a line in the journal, and refuses a
+# whole file that holds half of a character or one that Unicode will never assign (env_value_is_valid() in its
+# src/basic/env-util.c, unichar_is_valid() in src/basic/utf8.c).
+_FORBIDDEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufdd0-\ufdef"
+    + "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(17))
+    + "]"
+)
 
 
 def _url(scheme: str, user: str, password: str, host: str, port: int | str, path: str) -> str:
@@ -166,14 +171,14 @@ def render(environment: Mapping[str, str]) -> str:
     Inside double quotes systemd.exec(5) takes everything literally, line ends included, apart from
     a backslash before one of ``"``, ``\\``, ````` and ``$``.
 
-    :raises ReleaseError: for a control character, which systemd would answer by dropping the variable.
+    :raises ReleaseError: for a character that systemd does not take.
     """
     lines = []
     for name, value in environment.items():
         found = _FORBIDDEN.search(value)
         if found:
             raise ReleaseError(
-                f"env.{name} holds the control character {found.group(0)!r}, which systemd accepts in no variable.",
+                f"env.{name} holds the character {found.group(0)!r}, which systemd accepts in no variable.",
                 "remove it (a file with Windows line ends is the usual cause), or place the value by `files`",
             )
         escaped = re.sub(r'(["\\`$])', r"\\\1", value)
