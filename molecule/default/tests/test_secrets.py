@@ -56,5 +56,9 @@ def test_no_secret_is_in_a_file_that_everybody_reads(host: Any) -> None:
     assert search(host, f"setpriv --reuid=nobody --regid=nogroup --clear-groups grep -rlaF -s -f - {places}") == ""
 
 
+def test_no_run_has_left_a_module_with_its_arguments(host: Any) -> None:
+    assert search(host, "grep -rlaF -s -f - /root/.ansible /tmp /var/tmp") == ""
+
+
 def test_an_app_reads_no_secret_file_not_even_its_own(host: Any) -> None:
     assert host.run("setpriv --reuid=guestbook --regid=guestbook --clear-groups ls /etc/groundcrew/guestbook").rc != 0

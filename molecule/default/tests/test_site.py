@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import ssl
 import time
 from http.client import HTTPMessage
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from visitor import Answer, Visitor
 
 
@@ -256,7 +259,13 @@ def test_one_app_cannot_reach_the_others_database(host: Any) -> None:
 def test_the_environment_is_what_the_description_says(host: Any) -> None:
     release = host.check_output("basename $(readlink /srv/guestbook/current)")
     pid = host.check_output("systemctl show --property=MainPID --value guestbook-web@%s.service", release)
-    variables = host.check_output("tr '\\0' '\\n' < /proc/%s/environ", pid).splitlines()
-    environment = dict(variable.split("=", 1) for variable in variables)
+    variables = base64.b64decode(host.check_output("base64 /proc/%s/environ", pid)).decode().split("\0")
+    environment = dict(variable.split("=", 1) for variable in variables if variable)
     assert environment["PEPPER"] == "vaulted-pepper-5b3f0d6a"
     assert re.fullmatch(r"[A-Za-z0-9]{40}", environment["GENERATED"])
+    described = yaml.safe_load((Path(__file__).parent.parent / "group_vars/all.yml").read_text("utf-8"))
+    odd = {name: value for name, value in described["django_apps"][0]["env"].items() if name.startswith("ODD_")}
+    assert len(odd) > 5
+    assert {name: environment.get(name) for name in odd} == {
+        name: value.replace("$$", "$") for name, value in odd.items()
+    }
