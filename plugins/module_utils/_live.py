@@ -183,8 +183,11 @@ def wait_until_healthy(
         except (OSError, http.client.HTTPException) as error:
             last, status = f"no answer ({error})", 0
             if (restarts := instance.restarts()) >= HOPELESS:
-                last += f", and it has ended by itself {restarts} times"
-                break
+                raise ReleaseError(
+                    f"The app server of the new release does not stay up: it has ended by itself {restarts} times.",
+                    "the lines below are its own; mend the cause and deploy again",
+                    instance.journal(),
+                ) from error
         else:
             if healthy(status, health["status"]):
                 return
