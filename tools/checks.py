@@ -47,7 +47,7 @@ def lint() -> bool:
 
 def _typed() -> list[str]:
     """Our Python outside plugins/."""
-    return [name for name in ("tools", "tests", "molecule") if any((ROOT / name).rglob("*.py"))]
+    return [name for name in ("benchmarks", "tools", "tests", "molecule") if any((ROOT / name).rglob("*.py"))]
 
 
 def sanity(*cores: str) -> bool:
