@@ -601,7 +601,7 @@ def describe(app: App, release: Release) -> str:
         directory=release.directory,
         environment_file=release.environment_file,
         environment={**release.path_variables, "HOME": app.home},
-        writable=[*app.writable, *tuning["writable_paths"]],
+        writable=app.writable,
         tuning=tuning,
     )
 

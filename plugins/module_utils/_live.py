@@ -123,6 +123,9 @@ class Instance:
 
     def remove(self) -> None:
         """Forget the release: its units, and how it ran."""
+        # It serves nobody (any more), so nothing is waited for; a hanging worker would take its whole timeout.
+        systemctl("stop", "--no-block", self.service, check=False)
+        systemctl("kill", "--signal=KILL", self.service, check=False)
         self.stop()
         if self.dropin.exists():
             shutil.rmtree(self.dropin)

@@ -51,7 +51,7 @@ class App:
     @property
     def writable(self) -> list[str]:
         """What every process of the app may write."""
-        return [self.paths["media"], self.paths["data"], self.home]
+        return [self.paths["media"], self.paths["data"], self.home, *self.tuning()["writable_paths"]]
 
     @property
     def user(self) -> pwd.struct_passwd:

@@ -13,7 +13,7 @@ import typing as t
 from collections.abc import Mapping, Sequence
 
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
-from ansible_collections.groundcrew.django.plugins.module_utils._units import STEP_SANDBOX
+from ansible_collections.groundcrew.django.plugins.module_utils._units import STEP_SANDBOX, quote
 
 # Lines of a failed program that reach the operator's screen.
 LAST_LINES = 30
@@ -95,7 +95,8 @@ class SandboxRunner:
             "Group": self.user,
             "WorkingDirectory": cwd,
             "RuntimeMaxSec": str(timeout),
-            "ReadWritePaths": " ".join(writable),
+            # systemd-run takes the words apart, as a unit file does, but expands nothing in them.
+            "ReadWritePaths": " ".join(quote(path).replace("%%", "%") for path in writable),
         }
         if environment_file:
             properties["EnvironmentFile"] = environment_file

@@ -145,7 +145,8 @@ def release_dropin(
     service: dict[str, str] = {
         "Type": "notify" if SERVERS[kind].notifies else "exec",
         "ExecStart": " ".join(quote(part, variables=True) for part in command),
-        "WorkingDirectory": directory,
+        # Taken to the end of the line as it is, apart from specifiers.
+        "WorkingDirectory": directory.replace("%", "%%"),
         "User": user,
         "Group": user,
         "EnvironmentFile": environment_file,
@@ -159,7 +160,7 @@ def release_dropin(
         "MemoryHigh": str(tuning.get("memory_high", "")),
         "MemoryMax": str(tuning.get("memory_max", "")),
         "TasksMax": str(tuning.get("tasks_max", "")),
-        "ReadWritePaths": " ".join(writable),
+        "ReadWritePaths": " ".join(map(quote, writable)),
     }
     lines += [f"{key}={value}" for key, value in service.items() if value]
     lines += [f"Environment={quote(f'{key}={value}')}" for key, value in sorted(environment.items())]

@@ -77,8 +77,8 @@ def describe(app: App) -> dict[str, t.Any]:
     if live:
         try:
             health = str(health_question(app, live)()[0])
-        except (OSError, http.client.HTTPException) as error:
-            health = f"no answer ({error})"
+        except (OSError, http.client.HTTPException):
+            health = "no answer"
     return {
         "name": app.name,
         "release": live,

@@ -54,6 +54,8 @@ def dropin(**changes: t.Any) -> list[str]:
         ({"tuning": {**TUNING, "memory_deny_write_execute": False}}, "PrivateUsers=yes", "MemoryDenyWriteExecute=yes"),
         ({"tuning": {**TUNING, "memory_max": "512M"}}, "MemoryMax=512M", ""),
         ({}, "TimeoutStopSec=70", ""),
+        ({"directory": "/srv/my app %n"}, "WorkingDirectory=/srv/my app %%n", ""),
+        ({"writable": ["/srv/a b", "/mnt/50%"]}, 'ReadWritePaths="/srv/a b" "/mnt/50%%"', ""),
         ({}, "CapabilityBoundingSet=", ""),
         ({}, "SystemCallFilter=~@privileged @resources", ""),
     ],
@@ -85,7 +87,7 @@ def test_a_step_runs_as_the_app_and_hides_its_arguments_from_the_journal() -> No
     )
     for part in (
         "--property=User=shop",
-        "--property=ReadWritePaths=/x /y",
+        '--property=ReadWritePaths="/x" "/y"',
         "--property=EnvironmentFile=/e",
         "--property=RuntimeMaxSec=5",
         "--property=NoNewPrivileges=yes",
