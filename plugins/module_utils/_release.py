@@ -111,11 +111,15 @@ class App:
 
     @property
     def secrets(self) -> dict[str, str]:
-        """Every secret of the app that is on the server."""
-        return {
-            os.path.basename(path): pathlib.Path(path).read_text("utf-8").removesuffix("\n")
+        """Every secret of the app that is on the server.
+
+        An editor leaves a newline behind a password; the one behind the last line of a PEM key belongs to the key.
+        """
+        texts = {
+            os.path.basename(path): pathlib.Path(path).read_text("utf-8")
             for path in glob.glob(f"{self.paths['secrets']}/*")
         }
+        return {name: text if text.count("\n") > 1 else text.removesuffix("\n") for name, text in texts.items()}
 
     def secret_values(self) -> set[str]:
         """What must be kept out of everything that an operator sees.

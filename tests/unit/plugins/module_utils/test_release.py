@@ -30,6 +30,14 @@ def app(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> App:
     return app
 
 
+@pytest.mark.parametrize(
+    ("text", "secret"), [("hunter2", "hunter2"), ("hunter2\n", "hunter2"), ("-----BEGIN\nMC4C\n", "-----BEGIN\nMC4C\n")]
+)
+def test_only_the_newline_behind_a_single_line_is_no_part_of_a_secret(text: str, secret: str, app: App) -> None:
+    pathlib.Path(app.paths["secrets"], "pepper").write_text(text)
+    assert app.secrets == {"pepper": secret}
+
+
 def test_a_second_step_is_refused_while_one_is_at_work(app: App) -> None:
     with app.alone(), pytest.raises(ReleaseError, match="Another deploy of shop is at work"), app.alone():
         pass
