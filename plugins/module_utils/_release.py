@@ -126,7 +126,7 @@ class App:
 
         The secrets, also as URLs and as Python and JSON spell them, and the lines of those that have several.
         """
-        values = set(self.secrets.values()) - {""}
+        values = {value.removesuffix("\n") for value in self.secrets.values()} - {""}
         lines = {line for value in values for line in value.splitlines() if len(line) >= SHORTEST_LINE}
         spelled = {urllib.parse.quote(value, safe="") for value in values}
         return values | lines | spelled | {json.dumps(value)[1:-1] for value in values}
