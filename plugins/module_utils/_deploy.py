@@ -235,7 +235,11 @@ def settle(app: App, keep: int) -> bool:
     for release in running:
         if release != live:
             app.instance(release).stop_later()
-    surplus = _ledger.surplus(app.ledger.entries, os.listdir(app.paths["releases"]), live, keep, running)
+    present = os.listdir(app.paths["releases"])
+    surplus = _ledger.surplus(app.ledger.entries, present, live, keep, running)
+    # Of a release whose directory somebody has removed by hand, the secrets in its environment file are still there.
+    environments = {path.stem for path in pathlib.Path(app.paths["config"]).glob("*.env")}
+    surplus += sorted(environments - {*present, *running, live})
     for release in surplus:
         Release(app, release).remove()
     return not noted or bool(surplus) or set(running) > {live}
