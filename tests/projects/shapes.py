@@ -340,7 +340,9 @@ def live(root: Path) -> None:
     files = django("mysite", requirements=("websockets",))
     del files["mysite/wsgi.py"]
     before, _, after = files["mysite/settings.py"].partition(DATABASES)
-    files["mysite/settings.py"] = (before + after).replace("WSGI_APPLICATION", "ASGI_APPLICATION").replace("wsgi", "asgi")
+    files["mysite/settings.py"] = (
+        (before + after).replace("WSGI_APPLICATION", "ASGI_APPLICATION").replace("wsgi", "asgi")
+    )
     files["mysite/asgi.py"] = GATEWAY.format(kind="asgi", settings="mysite.settings") + text("""
         django = application
 

@@ -31,9 +31,9 @@ application = get_{kind}_application()
 """
 
 # The user comes by libpq's own variables, and so could the name if Django did not ask for it.
-DATABASES = '''\
+DATABASES = """\
 DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": os.environ["PGDATABASE"]}}
-'''
+"""
 
 SETTINGS = """\
 import os
