@@ -783,8 +783,10 @@ def controller(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def preflight(controller: Path, variables: dict[str, Any], *options: str) -> tuple[int, str]:
-    """Run the role against a server that cannot be reached."""
+def preflight(
+    controller: Path, variables: dict[str, Any], *options: str, playbook: str = "play.yml"
+) -> tuple[int, str]:
+    """Run the role, or a playbook that begins with it, against a server that cannot be reached."""
     hosts = {"all": {"hosts": {"server.example.com": {"ansible_host": "192.0.2.1"}}, "vars": variables}}
     (controller / "hosts.yml").write_text(yaml.safe_dump(hosts))
     environment = {
@@ -798,7 +800,7 @@ def preflight(controller: Path, variables: dict[str, Any], *options: str) -> tup
     program = shutil.which("ansible-playbook", path=str(Path(sys.executable).parent))
     assert program, "ansible-playbook stands beside the Python that runs the tests"
     result = subprocess.run(
-        [program, "-i", "hosts.yml", "play.yml", *options],
+        [program, "-i", "hosts.yml", playbook, *options],
         cwd=controller,
         env=environment,
         capture_output=True,
@@ -853,12 +855,13 @@ RUNS: list[tuple[str, dict[str, Any], list[str]]] = [
 ]
 
 
+@pytest.mark.parametrize("playbook", ["groundcrew.django.site", "groundcrew.django.deploy"])
 @pytest.mark.parametrize(("variables", "messages"), [pytest.param(*row[1:], id=row[0]) for row in RUNS])
 def test_the_messages_reach_the_operator_and_nothing_else_does(
-    controller: Path, variables: dict[str, Any], messages: list[str]
+    controller: Path, variables: dict[str, Any], messages: list[str], playbook: str
 ) -> None:
     (controller / "empty").mkdir(exist_ok=True)
-    status, output = preflight(controller, variables, "-vvv", "--diff")
+    status, output = preflight(controller, variables, "-vvv", "--diff", playbook=playbook)
     assert status == 2, output
     for message in ["Nothing was changed", *messages]:
         # Ansible shows the list as JSON.
