@@ -13,8 +13,8 @@ import typing as t
 import zlib
 from collections.abc import Mapping
 
-# Redis has no databases by name, so an app's number follows from its name; the role configures this many. It is never 0,
-# where every connection begins and no fence stands.
+# Redis has no databases by name, so an app's number follows from its name; the role configures this many.
+# It is never 0, where every connection begins and no fence stands.
 REDIS_DATABASES = 1024
 REDIS_PORTS = {"cache": 6379, "queue": 6380}
 
