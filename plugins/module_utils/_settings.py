@@ -233,7 +233,8 @@ def examine(
     cwd = os.path.normpath(os.path.join(code, directory))
     prefix = f"{directory.strip('/')}/" if directory.strip("/") else ""
     below = [path.removeprefix(prefix) for path in files if path.startswith(prefix)]
-    choice = choose_settings(record["settings"], environment, read(f"{prefix}manage.py"), below)
+    entries = [read(prefix + path) for path in below if path.endswith(("/wsgi.py", "/asgi.py"))]
+    choice = choose_settings(record["settings"], environment, read(f"{prefix}manage.py"), below, entries)
 
     def load(module: str, mode: str) -> dict[str, t.Any]:
         report = probe(

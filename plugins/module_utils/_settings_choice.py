@@ -73,13 +73,16 @@ def settings_candidates(files: Sequence[str], near: str) -> list[str]:
     return sorted(set(found) - {near})
 
 
-def choose_settings(wanted: str, environment: Mapping[str, str], manage_py: str, files: Sequence[str]) -> Choice:
+def choose_settings(
+    wanted: str, environment: Mapping[str, str], manage_py: str, files: Sequence[str], entries: Sequence[str] = ()
+) -> Choice:
     """Choose the settings module: the app's key, else its environment, else manage.py's default.
 
     :param wanted: the key ``settings``; empty for none.
     :param environment: the app's composed environment.
     :param manage_py: the text of manage.py.
     :param files: paths relative to the directory of manage.py.
+    :param entries: the texts of wsgi.py and asgi.py, for a manage.py that leaves it all to another module.
     :raises ReleaseError: when none is named, the default looks like development, or manage.py overrules the choice.
     """
     manage = read_manage(manage_py)
@@ -91,17 +94,21 @@ def choose_settings(wanted: str, environment: Mapping[str, str], manage_py: str,
                 'write os.environ.setdefault("DJANGO_SETTINGS_MODULE", ...) in manage.py',
             )
         return Choice(named, "key" if wanted else "environment", tuple(settings_candidates(files, named)))
-    if not manage.default:
+    default = manage.default
+    if not default:
+        others = {read_manage(text).default for text in entries} - {""}
+        default = others.pop() if len(others) == 1 else ""
+    if not default:
         found = [path.removesuffix(".py").replace("/", ".") for path in files if path.endswith("settings.py")]
         cure = f"name them: `settings: {found[0] if found else 'package.settings'}`"
         raise ReleaseError("manage.py does not say which settings it uses.", cure)
-    candidates = settings_candidates(files, manage.default)
-    if looks_like_development(manage.default):
+    candidates = settings_candidates(files, default)
+    if looks_like_development(default):
         raise ReleaseError(
-            f"manage.py's own settings, {manage.default}, look like those of a developer's machine.",
-            choose_one_of(candidates, manage.default),
+            f"manage.py's own settings, {default}, look like those of a developer's machine.",
+            choose_one_of(candidates, default),
         )
-    return Choice(manage.default, "manage.py", tuple(candidates))
+    return Choice(default, "manage.py", tuple(candidates))
 
 
 def choose_one_of(candidates: Sequence[str], default: str) -> str:

@@ -62,6 +62,9 @@ def _cure_failure(report: Mapping[str, t.Any], code: str) -> str:
             if not read["set"] and (read["path"], read["line"]) == (last.get("path"), last.get("line"))
         )
     )
+    path = _cure_path(report, code)
+    if path:
+        return path
     if report["stage"] in ("manage", "settings") and wanted:
         others = [name for name in unset if name not in wanted][:_MOST_NAMES]
         more = f" (looked up as well, and not set: {', '.join(others)})" if others else ""
@@ -71,21 +74,35 @@ def _cure_failure(report: Mapping[str, t.Any], code: str) -> str:
             f"add what provides {error['module']} to the project's requirements or to `dependencies.packages`, "
             "or choose other `settings`"
         )
-    if "Unable to configure handler" in error["message"] or error["type"] in ("PermissionError", "FileNotFoundError"):
-        inside = [path for path in report["settings"].get("log_files", ()) if within(path, code)]
-        directories = ", ".join(dict.fromkeys(_directory(path, code) for path in inside))
-        return (
-            "an app may not write its own code: log to standard error, or keep what it writes by "
-            f"`shared_paths: [{directories or '...'}]`"
-        )
     if report["stage"] in ("manage", "settings") and unset:
         return f"set what is needed by `env`; looked up and not set: {', '.join(unset[:_MOST_NAMES])}"
     return "repair the project, or choose other `settings`"
 
 
+def _cure_path(report: Mapping[str, t.Any], code: str) -> str:
+    """The cure when the project does not find, or may not write, something in its code; empty for other failures."""
+    message = report["error"]["message"]
+    # "[Errno 30] Read-only file system: '/srv/shop/releases/1/code/data'"
+    found = re.search(r"^\[Errno (2|13|30)\] .*?: '([^']+)'", message)
+    if "Unable to configure handler" in message:
+        paths = report["settings"].get("log_files", ())
+    elif not found or not within(found[2], code):
+        return ""
+    elif found[1] == "2":
+        return f"the code has no {os.path.relpath(found[2], code)}: place it by `files`"
+    else:
+        paths = [found[2]]
+    directories = dict.fromkeys(_directory(path, code) for path in paths if within(path, code))
+    return (
+        "an app may not write its own code: log to standard error, or keep what it writes by "
+        f"`shared_paths: [{', '.join(directories) or '...'}]`"
+    )
+
+
 def _directory(path: str, code: str) -> str:
-    """The directory of a log file, as ``shared_paths`` names it."""
-    return os.path.dirname(os.path.relpath(path, code)) or "logs"
+    """The directory of a file, or a directory itself, as ``shared_paths`` names it."""
+    relative = os.path.relpath(path, code)
+    return (os.path.dirname(relative) or "logs") if os.path.splitext(relative)[1] else relative
 
 
 def _change(setting: Setting, values: Mapping[str, str], how: str = "") -> str:
@@ -172,7 +189,7 @@ class _Judge:
             wanted = described.get(alias)
             place = "database" if alias == "default" else f"databases.{alias}"
             label = f"{self.at('DATABASES')}: {alias!r} is"
-            cure = _change(setting, self.by_key(place), " to read DATABASE_URL")
+            cure = _change(setting, self.by_key(place, one["engine"]), " to read DATABASE_URL")
             if SQLITE in one["engine"]:
                 lost = within(one["name"], self.release) and not any(within(one["name"], path) for path in self.kept)
                 if lost and not wanted:
@@ -188,13 +205,17 @@ class _Judge:
                     f"{cure}; or describe that database: `{place}: {{host: ..., name: ...}}`",
                 )
 
-    def by_key(self, place: str) -> dict[str, str]:
+    def by_key(self, place: str, engine: str) -> dict[str, str]:
         """``{"DB_HOST": "${database.host}"}`` for the variables that the databases' dictionary reads."""
         setting = self.settings["DATABASES"]
+        kind = {}
+        if "postg" not in engine and "ENGINE" in setting.keys:
+            variable = setting.keys["ENGINE"][0]
+            kind = {variable: "django.db.backends.postgresql" if variable.endswith("ENGINE") else "postgresql"}
         keys = [key for key in ("NAME", "USER", "PASSWORD", "HOST", "PORT") if key in setting.keys]
         values = {setting.keys[key][0]: f"${{{place}.{key.lower()}}}" for key in keys}
         urls = {name: f"${{{place}.url}}" for name in setting.variables if name.endswith("URL")}
-        return {name: value for name, value in (values or urls).items() if name not in self.supplied}
+        return {name: value for name, value in ({**kind, **values} or urls).items() if name not in self.supplied}
 
     def static(self) -> Iterator[Problem]:
         """STATIC_ROOT must be set, and in the release."""

@@ -52,6 +52,16 @@ _RANDOM_CALLS |= {
 _NO_READERS = {"getattr", "hasattr", "setattr", "join", "split", "strip", "startswith", "endswith", "replace", "Path"}
 _NO_READERS |= {"print", "warn", "info", "debug", "setdefault", "append", "insert", "update", "import_module"}
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*\Z")
+# How variables are called that hold the parts of a database's address: PRETALX_DB_PASS, POSTGRES_HOST.
+_DATABASE_WORDS = {"DB", "DATABASE", "POSTGRES", "POSTGRESQL"}
+_KEY_WORDS = {
+    "ENGINE": {"ENGINE", "BACKEND", "TYPE"},
+    "NAME": {"NAME", "DATABASE", "DB"},
+    "USER": {"USER", "USERNAME"},
+    "PASSWORD": {"PASSWORD", "PASS", "PASSWD"},
+    "HOST": {"HOST", "HOSTNAME"},
+    "PORT": {"PORT"},
+}
 # What a library reads when it is called without a name.
 _DATABASE_URL_CALLS = ("dj_database_url.config", "env.db", "env.db_url", "env.dj_db_url")
 
@@ -444,9 +454,24 @@ class _Chain:
             last.source.path,
             last.line,
             variables=tuple(dict.fromkeys(variables)),
-            keys=self._keys(nodes) if name == "DATABASES" else {},
+            keys=self._database_keys(nodes) if name == "DATABASES" else {},
             random=any(self.random(node) for node in nodes),
         )
+
+    def _database_keys(self, nodes: Sequence[ast.expr]) -> dict[str, tuple[str, ...]]:
+        """Which variable decides each key of a database dictionary, first the one to set."""
+        found = self._keys(nodes)
+        first = [variables[0] for variables in found.values()]
+        if len(set(first)) == len(first):
+            return found
+        # All keys come out of one object that has read everything, so only the variables' names can tell.
+        named = [(read["name"], read["name"].split("_")) for read in self.reads]
+        return {
+            key: (name,)
+            for key, words in _KEY_WORDS.items()
+            for name, parts in named
+            if parts[-1] in words and _DATABASE_WORDS & set(parts[:-1])
+        }
 
     def _keys(self, nodes: Iterable[ast.expr], seen: frozenset[str] = frozenset()) -> dict[str, tuple[str, ...]]:
         """Which variables each key of a database dictionary reads."""

@@ -142,6 +142,15 @@ def test_manage_without_settings_asks_for_the_key():
     assert caught.value.cure == "name them: `settings: a.settings`"
 
 
+def test_a_manage_py_that_leaves_it_to_others_is_helped_by_the_entry_points():
+    indirect = "from a import main\nmain()"
+    agreed = [manage("a.settings"), "print('hello')", manage("a.settings")]
+    assert choose_settings("", {}, indirect, [], agreed).module == "a.settings"
+    with pytest.raises(ReleaseError, match="does not say"):
+        choose_settings("", {}, indirect, [], [manage("a.settings"), manage("b.settings")])
+    assert choose_settings("", {}, manage("own.settings"), [], agreed).module == "own.settings"
+
+
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
@@ -322,6 +331,12 @@ TCP = {**POSTGRESQL, "host": "localhost"}
             'DB_URL: "${database.url}"',
         ),
         (
+            {"DATABASES": {"default": SQLITE}},
+            computed("DATABASES", "DB_TYPE", keys={"ENGINE": ("DB_TYPE",), "NAME": ("DB_NAME",)}),
+            "lost with the release",
+            'DB_TYPE: "postgresql", DB_NAME: "${database.name}"',
+        ),
+        (
             {"DATABASES": {"default": TCP}},
             computed("DATABASES", "DB_HOST", "DB_NAME", keys={"HOST": ("DB_HOST",), "NAME": ("DB_NAME",)}),
             "'shop' at localhost",
@@ -438,6 +453,21 @@ def failure(
             },
             "Django did not start",
             "shared_paths: [var/logs]",
+        ),
+        (
+            {"kind": "OSError", "message": f"[Errno 30] Read-only file system: '{CODE}/src/data'", "reads": [("A", 1)]},
+            "OSError: [Errno 30] Read-only file system",
+            "shared_paths: [src/data]",
+        ),
+        (
+            {"kind": "FileNotFoundError", "message": f"[Errno 2] No such file or directory: '{CODE}/etc/shop.json'"},
+            "No such file",
+            "the code has no etc/shop.json: place it by `files`",
+        ),
+        (
+            {"kind": "FileNotFoundError", "message": "[Errno 2] No such file or directory: '/etc/shop.json'"},
+            "No such file",
+            "repair the project",
         ),
         ({"kind": "TypeError", "message": "x", "reads": [("A", 1)]}, "TypeError", "looked up and not set: A"),
         ({"kind": "TypeError", "message": ""}, "no reason given", "repair the project"),

@@ -135,6 +135,21 @@ def test_database_keys_name_their_variables():
     assert one(text, "DATABASES").keys == {"NAME": ("DB_NAME",), "HOST": ("DB_HOST",)}
 
 
+def test_database_keys_of_a_parsed_file_are_told_apart_by_their_variables_names():
+    text = """
+        import os
+        def build():
+            return os.environ.get("SHOP_CONFIG_FILE")
+        config = build()
+        DATABASES = {"default": {"NAME": config.get("database", "name"), "HOST": config.get("database", "host")}}
+    """
+    names = ["SHOP_CONFIG_FILE", "SHOP_DB_NAME", "SHOP_DB_TYPE", "SHOP_DATABASE_HOST", "SHOP_MAIL_HOST", "DB"]
+    reads = [{"name": name, "set": False, "path": "shop/config.py", "line": 1} for name in names]
+    source = Source("shop.settings", "shop/settings.py", textwrap.dedent(text))
+    keys = classify("shop.settings", [source], reads)["DATABASES"].keys
+    assert keys == {"ENGINE": ("SHOP_DB_TYPE",), "NAME": ("SHOP_DB_NAME",), "HOST": ("SHOP_DATABASE_HOST",)}
+
+
 @pytest.mark.parametrize(
     ("text", "random"),
     [
