@@ -116,7 +116,9 @@ def plan_overlay(
             why = "a file in a release is lost with it" if file else "PostgreSQL here holds the app's own database"
             laid.append(Laid(databases, was, f"the PostgreSQL database {wanted['name']}, from DATABASE_URL", why))
     root = open_to_us("STATIC_ROOT")
-    if root and "django.contrib.staticfiles" in found["INSTALLED_APPS"] and not within(found["STATIC_ROOT"], code):
+    kept = [os.path.join(code, path) for path in record["shared_paths"]]
+    elsewhere = not within(found["STATIC_ROOT"], code) or any(within(found["STATIC_ROOT"], path) for path in kept)
+    if root and "django.contrib.staticfiles" in found["INSTALLED_APPS"] and elsewhere:
         why = "static files belong to their release" if found["STATIC_ROOT"] else "collectstatic needs a place"
         laid.append(Laid(root, found["STATIC_ROOT"] or "not set", static, why))
     return laid

@@ -189,7 +189,7 @@ class _Judge:
             wanted = described.get(alias)
             place = "database" if alias == "default" else f"databases.{alias}"
             label = f"{self.at('DATABASES')}: {alias!r} is"
-            cure = _change(setting, self.by_key(place, one["engine"]), " to read DATABASE_URL")
+            cure = _change(setting, self.by_key(place, one["engine"], wanted), " to read DATABASE_URL")
             if SQLITE in one["engine"]:
                 lost = within(one["name"], self.release) and not any(within(one["name"], path) for path in self.kept)
                 if lost and not wanted:
@@ -205,14 +205,16 @@ class _Judge:
                     f"{cure}; or describe that database: `{place}: {{host: ..., name: ...}}`",
                 )
 
-    def by_key(self, place: str, engine: str) -> dict[str, str]:
+    def by_key(self, place: str, engine: str, wanted: Mapping[str, t.Any] | None) -> dict[str, str]:
         """``{"DB_HOST": "${database.host}"}`` for the variables that the databases' dictionary reads."""
         setting = self.settings["DATABASES"]
         kind = {}
         if "postg" not in engine and "ENGINE" in setting.keys:
             variable = setting.keys["ENGINE"][0]
             kind = {variable: "django.db.backends.postgresql" if variable.endswith("ENGINE") else "postgresql"}
-        keys = [key for key in ("NAME", "USER", "PASSWORD", "HOST", "PORT") if key in setting.keys]
+        # The local socket asks for no password, and every library knows its port.
+        parts = ("NAME", "USER", "HOST") if wanted and wanted["local"] else ("NAME", "USER", "PASSWORD", "HOST", "PORT")
+        keys = [key for key in parts if key in setting.keys]
         values = {setting.keys[key][0]: f"${{{place}.{key.lower()}}}" for key in keys}
         urls = {name: f"${{{place}.url}}" for name in setting.variables if name.endswith("URL")}
         return {name: value for name, value in ({**kind, **values} or urls).items() if name not in self.supplied}
@@ -220,9 +222,13 @@ class _Judge:
     def static(self) -> Iterator[Problem]:
         """STATIC_ROOT must be set, and in the release."""
         root = self.found["STATIC_ROOT"]
-        if "django.contrib.staticfiles" not in self.found["INSTALLED_APPS"] or within(root, self.release):
+        shared = any(within(root, path) for path in self.kept)
+        if "django.contrib.staticfiles" not in self.found["INSTALLED_APPS"] or (
+            within(root, self.release) and not shared
+        ):
             return
-        message = f"is {root}, outside the release" if root else "is not set, so static files cannot be collected"
+        place = "in a shared path" if shared else "outside the release"
+        message = f"is {root}, {place}" if root else "is not set, so static files cannot be collected"
         cure = _change(self.settings["STATIC_ROOT"], self.free("STATIC_ROOT", self.supplied.get("STATIC_ROOT", "")))
         yield Problem(f"{self.at('STATIC_ROOT')} {message}", cure)
 

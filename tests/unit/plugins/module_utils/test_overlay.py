@@ -30,6 +30,7 @@ RECORD: dict[str, t.Any] = {
     "domains": ["shop.example.com"],
     "production_settings": "auto",
     "files": [],
+    "shared_paths": [],
     "database": {"local": True, "host": "", "name": "shop", "user": "shop", "port": 5432},
 }
 KEY = "django-insecure-abc"
@@ -79,6 +80,12 @@ def test_startproject_is_laid_over_completely():
 
 def test_never_means_never():
     assert names(keys={"production_settings": "never"}) == []
+
+
+def test_static_files_do_not_stay_in_a_shared_path():
+    text = STARTPROJECT + "    STATIC_ROOT = BASE_DIR / 'data/static'\n"
+    assert "STATIC_ROOT" not in names(text, STATIC_ROOT=f"{CODE}/data/static")
+    assert "STATIC_ROOT" in names(text, {"shared_paths": ["data"]}, STATIC_ROOT=f"{CODE}/data/static")
 
 
 def test_what_the_operator_has_placed_stays_but_for_static_files():

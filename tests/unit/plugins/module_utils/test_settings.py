@@ -354,6 +354,22 @@ def test_what_is_unfit_names_its_place_and_its_cure(
     assert cure in said[1]
 
 
+def test_static_files_in_a_shared_path_would_be_those_of_every_release():
+    said = judged({"STATIC_ROOT": f"{CODE}/data/static"}, [], keys={"shared_paths": ["data"]})
+    assert "in a shared path" in said[0]
+
+
+def test_the_local_database_is_asked_for_no_password():
+    keys = {"NAME": ("DB_NAME",), "PASSWORD": ("DB_PASS",), "PORT": ("DB_PORT",)}
+    local = judged({"DATABASES": {"default": TCP}}, [computed("DATABASES", *keys, keys=keys)])[1]
+    assert "DB_NAME" in local and "DB_PASS" not in local and "DB_PORT" not in local
+    elsewhere = {"local": False, "host": "db.example.com", "name": "shop", "user": "shop", "port": 5432}
+    said = judged(
+        {"DATABASES": {"default": TCP}}, [computed("DATABASES", *keys, keys=keys)], keys={"database": elsewhere}
+    )
+    assert 'DB_PASS: "${database.password}"' in said[1]
+
+
 def test_fit_settings_have_nothing_to_say():
     assert judged({}) == []
 
