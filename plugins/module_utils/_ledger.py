@@ -18,6 +18,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils._errors import R
 BUILDING = "building"
 GOOD = "good"
 FAILED = "failed"
+ROLLED_BACK = "rolled back"
 
 # Entries kept after their release's files have gone: enough to see who deployed what in the last months.
 KEPT_ENTRIES = 200
@@ -28,8 +29,11 @@ class Entry:
     """One release.
 
     :param fingerprint: hash of all that went into the release; the same inputs need no second release.
-    :param state: "building", "good" or "failed".
-    :param times: from event ("begun", "live", "failed") to its time, UTC in ISO 8601.
+    :param why: the reason that the operator gave, if any.
+    :param state: "building", "good", "failed" or "rolled back".
+    :param times: from event ("begun", "live", "failed", "abandoned", "rolled back") to its time, UTC in ISO 8601.
+    :param durations: seconds that each step took.
+    :param migrations: what the release has applied to the database, as "app.0001_initial".
     """
 
     id: str
@@ -37,9 +41,11 @@ class Entry:
     described: str
     fingerprint: str
     who: str
+    why: str = ""
     state: str = BUILDING
     times: dict[str, str] = dataclasses.field(default_factory=dict)
-    notes: list[str] = dataclasses.field(default_factory=list)
+    durations: dict[str, float] = dataclasses.field(default_factory=dict)
+    migrations: list[str] = dataclasses.field(default_factory=list)
 
 
 def now() -> str:
@@ -91,16 +97,41 @@ class Ledger:
         os.replace(new, self.path)
 
 
+def ways_back(entries: Sequence[Entry], present: Collection[str], current: str) -> list[str]:
+    """The releases that a rollback may lead to, the best first: good ones that are still there.
+
+    Those from before the live one come first, the youngest of them first; it is what "the previous one" means.
+
+    :param present: ids with a directory.
+    :param current: the live one.
+    """
+    ids = [entry.id for entry in entries]
+    at = ids.index(current) if current in ids else len(ids)
+    good = [
+        (place > at, -place, entry.id)
+        for place, entry in enumerate(entries)
+        if entry.state == GOOD and entry.id in present and entry.id != current
+    ]
+    return [release for _later, _place, release in sorted(good)]
+
+
+def previous(entries: Sequence[Entry], present: Collection[str], current: str) -> str:
+    """The good release before the live one; empty where there is none."""
+    ids = [entry.id for entry in entries]
+    at = ids.index(current) if current in ids else len(ids)
+    return next((release for release in ways_back(entries, present, current) if ids.index(release) < at), "")
+
+
 def surplus(
     entries: Sequence[Entry], present: Sequence[str], current: str, keep: int, running: Collection[str] = ()
 ) -> list[str]:
     """The release directories that may go.
 
     :param present: ids with a directory, in any order.
-    :param current: the live one, which always stays.
-    :param keep: how many good releases stay, the live one among them; failed ones never count.
+    :param current: the live one, which always stays, as does the good one before it.
+    :param keep: how many good releases stay, the live one among them; failed and rolled back ones never count.
     :param running: ids with a process that still serves its last visitors; they go with a later deploy.
     """
     good = [entry.id for entry in entries if entry.state == GOOD and entry.id in present and entry.id != current]
-    kept = {current, *running, *good[max(len(good) - max(keep - 1, 0), 0) :]}
+    kept = {current, previous(entries, present, current), *running, *good[max(len(good) - max(keep - 1, 0), 0) :]}
     return [release for release in sorted(present) if release not in kept]

@@ -25,7 +25,7 @@ def app(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> App:
     monkeypatch.setattr(_live.Instance, "remove", lambda self: None)
     app = App({"name": "shop", "user": "shop", "paths": paths, "units": {"web": "shop-web"}})
     app.ledger.entries = [
-        _ledger.Entry(name, "", "", "", "", state) for name, state in (("live", _ledger.GOOD), ("half", "building"))
+        _ledger.Entry(name, "", "", "", "", state=state) for name, state in (("live", _ledger.GOOD), ("half", "building"))
     ]
     return app
 
