@@ -371,6 +371,8 @@ RULES: dict[str, Rule] = {
     "files.dest": destination,
     "files.template": lambda value: "" if value.strip() and "\x00" not in value else "is empty",
     "files.mode": matches(r"0?[0-7]{2}[0145]", "a mode such as '0640' (in quotes, and not writable by everybody)"),
+    "migrations.lock_timeout": between(0, 3600, " seconds"),
+    "migrations.statement_timeout": between(0, 86400, " seconds"),
     "shared_paths[]": inside,
     **{
         f"{where}.{key}": rule

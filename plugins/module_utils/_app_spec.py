@@ -102,6 +102,15 @@ SPEC: Spec = {
             "mode": {"type": "str", "default": "0640"},
         },
     },
+    "migrations": {
+        "type": "dict",
+        "options": {
+            "allow_destructive": {"type": "bool", "default": False},
+            "dump": {"type": "bool", "default": False},
+            "lock_timeout": {"type": "int", "default": 5},
+            "statement_timeout": {"type": "int", "default": 0},
+        },
+    },
     "shared_paths": _strings(),
     "env": {"type": "dict", "options": {"<NAME>": {"type": "raw"}}},
     "secrets": {
@@ -170,7 +179,6 @@ OFF_UNLESS_GIVEN = ("redis",)
 # Foreseen, so refused by name instead of as a misspelling.
 NOT_BUILT = {
     "backup": "backups of the database and of media",
-    "migrations": "a policy for destructive migrations",
     "path": "two apps under one domain",
     "processes": "further processes",
     "procfile": "processes read from a Procfile",

@@ -72,10 +72,11 @@ def record(app: Mapping[str, t.Any]) -> Record:
         "directory": (app["directory"] or "").removeprefix("./").strip("/").removeprefix("."),
         "settings": app["settings"] or "",
         "python": app["python"] or "",
-        "packages": app["packages"],
+        "packages": _packages(app, database),
         "dependencies": app["dependencies"],
         "commands": app["commands"],
         "files": app["files"],
+        "migrations": app["migrations"],
         "shared_paths": [path.removeprefix("./").rstrip("/") for path in app["shared_paths"]],
         "env": app["env"],
         "secrets": app["secrets"],
@@ -91,6 +92,14 @@ def record(app: Mapping[str, t.Any]) -> Record:
         "check": app["check"],
         "production_settings": app["production_settings"],
     }
+
+
+def _packages(app: Mapping[str, t.Any], database: Mapping[str, t.Any] | None) -> dict[str, list[str]]:
+    """Debian packages; pg_dump comes with the server where that is here."""
+    found: dict[str, list[str]] = app["packages"]
+    if not app["migrations"]["dump"] or (database and database["local"]):
+        return found
+    return {**found, "runtime": sorted({*found["runtime"], "postgresql-client"})}
 
 
 def _database(described: Mapping[str, t.Any], app: str, default_name: str) -> dict[str, t.Any]:

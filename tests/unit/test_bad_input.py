@@ -67,7 +67,36 @@ APPS: list[tuple[str, Any, str, str]] = [
     ("workers", shop(workers=3), "django_apps[0].workers", "not built yet: background workers (for the web"),
     ("schedules", shop(schedules=[]), "django_apps[0].schedules", "not built yet: scheduled commands"),
     ("procfile", shop(procfile=True), "django_apps[0].procfile", "not built yet: processes read from a Procfile"),
-    ("migrations", shop(migrations="safe"), "django_apps[0].migrations", "not built yet: a policy for destructive"),
+    (
+        "a word for migrations",
+        shop(migrations="safe"),
+        "django_apps[0].migrations",
+        "expected a mapping with `allow_destructive`, `dump`, `lock_timeout`",
+    ),
+    (
+        "yes as a string for migrations",
+        shop(migrations={"allow_destructive": "yes"}),
+        "django_apps[0].migrations.allow_destructive",
+        "expected true or false, found a string",
+    ),
+    (
+        "misspelt key of migrations",
+        shop(migrations={"allow_destructiv": True}),
+        "django_apps[0].migrations.allow_destructiv",
+        "did you mean `allow_destructive`?",
+    ),
+    (
+        "milliseconds for seconds",
+        shop(migrations={"lock_timeout": 5000}),
+        "django_apps[0].migrations.lock_timeout",
+        "5000 is not between 0 and 3600 seconds",
+    ),
+    (
+        "a time below zero",
+        shop(migrations={"statement_timeout": -1}),
+        "django_apps[0].migrations.statement_timeout",
+        "-1 is not between 0 and 86400 seconds",
+    ),
     ("secret as a key", shop(secret_key=SECRET), "django_apps[0].secret_key", "put it in django_app_secrets"),
     (
         "password below",

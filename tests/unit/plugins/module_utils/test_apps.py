@@ -37,6 +37,7 @@ commands:
   migrated: ["python manage.py sync_roles"]
   first: ["python manage.py loaddata initial"]
 files: [{dest: config/local.json, template: shop/local.json.j2, secret: true}]
+migrations: {dump: true, lock_timeout: 2}
 shared_paths: [data/, ./uploads]
 env: {DB_NAME: "${database.name}", PEPPER: "${secret.pepper}", SMTP: "${secret.smtp}", DEBUG_TOOLBAR: false, PORT: 25}
 secrets: {pepper: {generate: 32}}
@@ -113,6 +114,7 @@ def test_the_full_record() -> None:
             "files": [
                 {"dest": "config/local.json", "template": "shop/local.json.j2", "secret": True, "mode": "0640"},
             ],
+            "migrations": {"allow_destructive": False, "dump": True, "lock_timeout": 2, "statement_timeout": 0},
             "shared_paths": ["data", "uploads"],
             "env": {
                 "DB_NAME": "${database.name}",
@@ -205,6 +207,23 @@ def test_the_full_record() -> None:
         ({"secrets": {"pepper": None}}, "secrets", {"pepper": {"generate": 64}}),
         ({"env": {"A": "$${secret.a} ${secret.b}"}}, "given_secrets", ["b"]),
         ({"database": {"host": "db"}}, "given_secrets", ["database_password"]),
+        (
+            {},
+            "migrations",
+            {"allow_destructive": False, "dump": False, "lock_timeout": 5, "statement_timeout": 0},
+        ),
+        # pg_dump comes with the server, where that is here.
+        ({"migrations": {"dump": True}}, "packages", {"build": [], "runtime": []}),
+        (
+            {"migrations": {"dump": True}, "database": {"host": "db"}, "packages": {"runtime": ["libmagic1"]}},
+            "packages",
+            {"build": [], "runtime": ["libmagic1", "postgresql-client"]},
+        ),
+        (
+            {"migrations": {"dump": True}, "database": False},
+            "packages",
+            {"build": [], "runtime": ["postgresql-client"]},
+        ),
     ],
 )
 def test_short_forms_and_defaults(changes: dict[str, Any], key: str, expected: object) -> None:
