@@ -5,53 +5,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import typing as t
-import uuid
 from collections.abc import Sequence
 
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
+from ansible_collections.groundcrew.django.plugins.module_utils._project_script import (
+    PRELUDE,
+    read_report,
+    report_file,
+)
 
 if t.TYPE_CHECKING:
     from ansible_collections.groundcrew.django.plugins.module_utils._runner import Runner
 
-# A report is some kilobytes; whatever is larger is not ours, and root does not read it.
-LARGEST_REPORT = 8 * 1024 * 1024
-
-# Runs in the project's Python (3.8 or later), so it imports nothing of the collection. It goes through the project's
-# manage.py, because that is where projects extend sys.path, read .env files and install django-configurations.
-PROBE_SCRIPT = r'''
+PROBE_SCRIPT = (
+    PRELUDE
+    + r'''
 import hashlib
 import importlib.util
-import json
-import os
-import re
-import runpy
-import sys
-import traceback
 
-REQUEST = json.loads(sys.argv[1])
-ROOT = os.path.realpath(REQUEST["code"]) + os.sep
-REPORT = {"stage": "manage", "error": None, "reads": [], "files": {}, "settings": {}, "urls": {}, "checks": []}
+REPORT.update({"reads": [], "files": {}, "settings": {}, "urls": {}, "checks": []})
 NOTHING = ("DEBUG SECRET_KEY ALLOWED_HOSTS DATABASES STATIC_ROOT MEDIA_ROOT CSRF_TRUSTED_ORIGINS "
            "SECURE_PROXY_SSL_HEADER SESSION_COOKIE_SECURE CSRF_COOKIE_SECURE").split()
 
 
 # What Python and its libraries look up on their own account.
 NOISE = re.compile(r"(DJANGO_SETTINGS_MODULE|DJANGO_CONFIGURATION|LANG|LANGUAGE|LC_.*|COLUMNS|LINES|PYTHON.*)\Z")
-
-
-class Done(BaseException):
-    """Leaves manage.py behind; no "except Exception" of a project's holds it."""
-
-
-def inside(path):
-    if not path or not os.path.isabs(path):
-        return None
-    path = os.path.realpath(path)
-    return path[len(ROOT):] if path.startswith(ROOT) and "site-packages" not in path else None
 
 
 # --- which variables do the settings look up, and on which line? ---------------------------------------------------
@@ -76,30 +56,6 @@ def watched_getitem(self, name):
     if value is None:
         raise KeyError(name)
     return value
-
-
-# --- nothing secret leaves this process ----------------------------------------------------------------------------
-SECRET = re.compile(r"key|secret|pass|pwd|token|dsn|cred|private|salt|pepper|_url$|^url$", re.I)
-
-
-def masked(text):
-    text = re.sub(r"://[^/@\s'\"]*:[^@\s'\"]*@", "://***@", str(text))
-    for name, value in os.environ.items():
-        if len(value) >= 6 and SECRET.search(name) and not value.startswith("/"):
-            text = text.replace(value, "***")
-    return text[:2000]
-
-
-def failed(error):
-    frames = []
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        path = inside(frame.f_code.co_filename)
-        if path:
-            frames.append({"path": path, "line": line})
-    if isinstance(error, SyntaxError) and inside(error.filename):
-        frames.append({"path": inside(error.filename), "line": error.lineno})
-    missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
-    REPORT["error"] = {"type": type(error).__name__, "message": masked(error), "frames": frames[-5:], "module": missing}
 
 
 # --- what the settings say -----------------------------------------------------------------------------------------
@@ -227,7 +183,7 @@ def system_checks():
 
 
 # --- the stages ----------------------------------------------------------------------------------------------------
-def look(*_args, **_kwargs):
+def look():
     import django
     from django.conf import settings
 
@@ -255,59 +211,14 @@ def look(*_args, **_kwargs):
     raise Done
 
 
-def main():
-    REPORT["python"] = "%d.%d.%d" % sys.version_info[:3]
-    manage = os.path.join(os.getcwd(), "manage.py")
-    sys.path[0:1] = [os.getcwd(), REQUEST["beside"]]
-    # Some settings look at the command; "check" is one that changes nothing.
-    sys.argv = [manage, "check"]
-    os.environ["DJANGO_SETTINGS_MODULE"] = REQUEST["module"]
-    type(os.environ).__getitem__ = watched_getitem
-    try:
-        import django.core.management
-
-        django.core.management.execute_from_command_line = look
-        django.core.management.ManagementUtility.execute = look
-        if os.path.exists(manage):
-            runpy.run_path(manage, run_name="__main__")
-        # A manage.py that never came to Django's command line (or none at all).
-        look()
-    except Done:
-        pass
-    except BaseException as error:
-        failed(error)
-    finally:
-        type(os.environ).__getitem__ = plain_getitem
-    with open(REQUEST["report"], "w", encoding="utf-8") as stream:
-        json.dump(REPORT, stream)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Threads that settings or apps have started must not keep the step waiting.
-    os._exit(0)
-
-
-main()
+type(os.environ).__getitem__ = watched_getitem
+try:
+    through_manage(look)
+finally:
+    type(os.environ).__getitem__ = plain_getitem
+tell()
 '''
-
-
-def read_report(path: str) -> dict[str, t.Any] | None:
-    """The report at ``path``, which goes; none when it was not written.
-
-    The app's user writes it and root reads it, so a link, something huge and something strange are refused.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    with os.fdopen(descriptor, "rb") as stream:
-        data = stream.read(LARGEST_REPORT + 1)
-    with contextlib.suppress(OSError):
-        os.unlink(path)
-    try:
-        report = json.loads(data) if len(data) <= LARGEST_REPORT else None
-    except ValueError:
-        return None
-    return report if isinstance(report, dict) else None
+)
 
 
 def probe(
@@ -334,8 +245,16 @@ def probe(
     :param writable: further ones: what the app may write when it serves it may write here, such as its log files.
     :raises ReleaseError: when the process ended without a report.
     """
-    report = os.path.join(scratch, f"probe-{uuid.uuid4().hex}.json")
-    request = {"module": module, "mode": mode, "code": code, "beside": beside, "health": health, "report": report}
+    report = report_file(scratch)
+    request = {
+        "module": module,
+        "mode": mode,
+        "code": code,
+        "beside": beside,
+        "health": health,
+        "report": report,
+        "command": "check",  # one that changes nothing
+    }
     result = runner.run(
         [python, "-B", "-", json.dumps(request)],
         title=f"Load the settings {module}",

@@ -19,7 +19,8 @@ from testbed import controller
 
 from ansible_collections.groundcrew.django.plugins.module_utils._checks import judge
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
-from ansible_collections.groundcrew.django.plugins.module_utils._probe import PROBE_SCRIPT, probe, read_report
+from ansible_collections.groundcrew.django.plugins.module_utils._probe import PROBE_SCRIPT, probe
+from ansible_collections.groundcrew.django.plugins.module_utils._project_script import read_report
 from ansible_collections.groundcrew.django.plugins.module_utils._settings import ProjectSettings, examine
 
 ROOT = Path(__file__).resolve().parents[4]
