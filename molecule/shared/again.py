@@ -1,4 +1,4 @@
-"""Runs the scenario's converge playbook once more, for tests about what a change does to a server that runs."""
+"""Runs playbooks against the server under test once more, for tests about what a change does to a server that runs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,25 @@ from pathlib import Path
 from typing import Any
 
 
-def converge(host: Any, *options: str, check: bool = True, **changed: Any) -> str:
-    """Converge the server under test with some variables changed. Returns all that Ansible said."""
+def play(host: Any, playbook: str | Path, *options: str, check: bool = True, **changed: Any) -> str:
+    """Run a playbook, by its path or full name, with some variables changed. Returns all that Ansible said."""
     argv = [
         "ansible-playbook",
         f"--inventory={Path(os.environ['MOLECULE_EPHEMERAL_DIRECTORY']) / 'inventory'}",
         f"--limit={host.backend.get_hostname()}",
-        f"--extra-vars={json.dumps(changed)}",
         *options,
-        str(Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]) / "converge.yml"),
+        # The last word counts.
+        f"--extra-vars={json.dumps(changed)}",
+        str(playbook),
     ]
     environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
     result = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
     said = result.stdout + result.stderr
     assert (result.returncode == 0) or not check, said
     return said
+
+
+def converge(host: Any, *options: str, check: bool = True, **changed: Any) -> str:
+    """Converge the server once more with the scenario's own playbook."""
+    playbook = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]) / "converge.yml"
+    return play(host, playbook, *options, check=check, **changed)

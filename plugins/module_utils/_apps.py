@@ -60,6 +60,8 @@ def record(app: Mapping[str, t.Any]) -> Record:
             "state": f"/var/lib/groundcrew/{name}",
             "cache": f"/var/cache/groundcrew/{name}",
             "tls": f"/etc/groundcrew/tls/{name}",
+            # There while the app is closed for maintenance; the role nginx keeps it.
+            "maintenance": f"/etc/nginx/maintenance/{name}.answer.conf",
         },
         "units": {"web": f"{name}-web", "boot": f"{name}-web.service"},
         "source": {

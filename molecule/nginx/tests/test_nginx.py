@@ -132,6 +132,17 @@ def test_acme_challenges_are_answered_on_every_host(host: Any, visitor: Visitor)
 # ------------------------------------------------------------------------------------------------------------ requests
 
 
+def test_the_smoke_test_of_a_deploy_reaches_the_app_and_its_answer_comes_back(visitor: Visitor) -> None:
+    url = "https://shop.test/?header=X-Groundcrew-Release:%20r1"
+    answer = get(visitor, url, headers={"X-Groundcrew-Smoke": "token"})
+    assert seen(answer)["x-groundcrew-smoke"] == ["token"]
+    assert answer.headers.get_all("X-Groundcrew-Release") == ["r1"]
+    # Of nginx's own it is not: who says it gets what everybody gets, and without it nothing is added.
+    plain = get(visitor, "https://shop.test/", headers={"X-Groundcrew-Smoke": "token"})
+    assert "X-Groundcrew-Release" not in plain.headers
+    assert "x-groundcrew-smoke" not in seen(get(visitor, "https://shop.test/"))
+
+
 def test_no_visitor_can_forge_who_and_whence_he_is(visitor: Visitor) -> None:
     headers = header_lists()
     names = set(headers.forwarding_headers()) - {"Host"}

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from worktree import ROOT, collections
 
+from ansible_collections.groundcrew.django.plugins.module_utils._app_checks import app_records
 from ansible_collections.groundcrew.django.plugins.module_utils._forwarding import forwarding_headers
 
 SITE = {
@@ -66,6 +67,13 @@ CASES: dict[str, dict[str, Any]] = {
         "nginx_trusted_proxies": ["192.0.2.0/24"],
     },
     **{f"media_{kind}": {"nginx_sites": [{**SITE, "media": kind}]} for kind in ("public", "app", "internal", "none")},
+    "closed": {
+        "nginx_sites": [{**SITE, "name": "my-shop"}, {**SITE, "name": "myshop"}],
+        "nginx_maintenance_state": "on",
+        "nginx_maintenance_site": "my-shop",
+        "nginx_maintenance_allow": "203.0.113.7, 2001:db8::/64,203.0.113.7",
+        "nginx_maintenance_retry_after": "1800",
+    },
     "nulls": {
         "nginx_sites": [{**SITE, "static_domain": None, "media_domain": None, "redirect_domains": [], "locations": []}]
     },
@@ -74,9 +82,8 @@ CASES: dict[str, dict[str, Any]] = {
 # One text for all files of a case: a task for each would take minutes.
 RENDER = """
 {%- set files = {} -%}
-{%- for file in __nginx_files + __nginx_site_files -%}
-{%- set site = {'site': (file.vars | default({})).site | default({})} -%}
-{%- set text = lookup('ansible.builtin.template', templates ~ file.src, template_vars=site) -%}
+{%- for file in __nginx_files + __nginx_site_files + __nginx_maintenance_files | selectattr('src', 'defined') -%}
+{%- set text = lookup('ansible.builtin.template', templates ~ file.src, template_vars=file.vars | default({})) -%}
 {%- set ignored = files.update({file.dest | basename: text}) -%}
 {%- endfor -%}
 {{ files | to_json }}
@@ -120,20 +127,18 @@ def locations(server: Block) -> set[str]:
     return {words[-1] for words, _inner in server if words[0] == "location"}
 
 
-@pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
-    """Every file of every case, from one run of Ansible."""
-    place = tmp_path_factory.mktemp("nginx")
+def play(cases: dict[str, dict[str, Any]], text: str, place: Path) -> dict[str, Any]:
+    """What ``text`` becomes, with the role's variables and those of each case; one run of Ansible."""
     role = ROOT / "roles" / "nginx"
     plays = []
-    for name, case in CASES.items():
+    for name, case in cases.items():
         (place / f"{name}.json").write_text(json.dumps({"ansible_facts": DEBIAN_12, **case}))
         plays.append(
             {
                 "hosts": "localhost",
                 "gather_facts": False,
                 "vars_files": [f"{role}/defaults/main.yml", f"{role}/vars/main.yml", f"{place}/{name}.json"],
-                "tasks": [{"ansible.builtin.copy": {"content": RENDER, "dest": f"{place}/{name}.out", "mode": "0600"}}],
+                "tasks": [{"ansible.builtin.copy": {"content": text, "dest": f"{place}/{name}.out", "mode": "0600"}}],
                 "vars": {"templates": f"{role}/templates/"},
             }
         )
@@ -156,7 +161,13 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, st
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    return {name: json.loads((place / f"{name}.out").read_text()) for name in CASES}
+    return {name: json.loads((place / f"{name}.out").read_text()) for name in cases}
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """Every file of every case."""
+    return play(CASES, RENDER, tmp_path_factory.mktemp("nginx"))
 
 
 def servers(files: dict[str, str], file: str = "shop.conf") -> dict[tuple[str, str], Block]:
@@ -337,3 +348,75 @@ def test_the_holding_page_loads_nothing(rendered: dict[str, dict[str, str]]) -> 
     page = rendered["plain"]["holding.html"]
     assert not re.search(r"<script|<link|src=|href=|@import|url\(", page)
     assert '<meta http-equiv="refresh" content="30">' in page
+    assert page.count("Back in a moment") == 2
+    assert "being prepared" in page
+
+
+# --- maintenance
+
+
+def test_a_closed_site(rendered: dict[str, dict[str, str]]) -> None:
+    files = rendered["closed"]
+    ((words, addresses),) = parse(files["my-shop.addresses.conf"])
+    assert words == ["geo", "$groundcrew_shut_out_of_my_shop"]
+    assert [line for line, _inner in addresses] == [
+        ["default", "1"],
+        *([address, "0"] for address in ("127.0.0.1", "::1", "203.0.113.7", "2001:db8::/64")),
+    ]
+    answer = parse(files["my-shop.answer.conf"])
+    assert [words for words, inner in answer if words[0] == "if"][-1] == ["if", "($groundcrew_shut_out_of_my_shop)"]
+    page = location(answer, "/_groundcrew/maintenance.html")
+    assert values(page, "alias") == [["/etc/nginx/maintenance/my-shop.html"]]
+    assert values(page, "add_header") == [["Retry-After", "1800", "always"], ["Cache-Control", "no-store", "always"]]
+    assert '<meta http-equiv="refresh" content="60">' in files["my-shop.html"]
+    assert "closed for maintenance" in files["my-shop.html"]
+    assert "myshop.answer.conf" not in files
+
+
+def test_a_site_asks_for_what_closes_it_and_is_nothing_without(rendered: dict[str, dict[str, str]]) -> None:
+    for name in ("my-shop", "myshop"):
+        site = parse(rendered["closed"][f"{name}.conf"])
+        assert values(site, "include") == [[f"maintenance/{name}[.]addresses.conf"]]
+        server = next(inner for words, inner in site if words == ["server"] and values(inner, "ssl_certificate"))
+        assert [f"maintenance/{name}[.]answer.conf"] in values(server, "include")
+
+
+def test_the_record_knows_where_a_closed_site_is_told(rendered: dict[str, dict[str, str]]) -> None:
+    (blog,) = app_records(CASES["described"]["django_apps"])
+    directory, name = os.path.split(blog["paths"]["maintenance"])
+    assert name in rendered["described"]
+    assert f"alias {directory}/" in rendered["described"][name]
+
+
+SITES = [{**SITE, "name": "shop"}, {**SITE, "name": "blog"}]
+
+
+WISHES: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, []),
+    ({"nginx_maintenance_site": "shop"}, []),
+    ({"nginx_maintenance_site": "shp"}, ["there is no site 'shp' here: name one of shop, all"]),
+    ({"nginx_sites": SITES, "nginx_maintenance_site": "all"}, []),
+    ({"nginx_sites": SITES}, ["this server has not one site, so say which: name one of shop, blog, all"]),
+    ({"nginx_sites": []}, ["this server has not one site, so say which: name one of all"]),
+    ({"nginx_maintenance_allow": ["203.0.113.7", "2001:db8::/64"]}, []),
+    (
+        {"nginx_maintenance_allow": "203.0.113.7,203.0.113.300,;"},
+        [
+            f"'{wrong}' is neither an address nor a network, as 203.0.113.7 and 2001:db8::/64 are"
+            for wrong in ("203.0.113.300", ";")
+        ],
+    ),
+    ({"nginx_maintenance_retry_after": 0}, ["Retry-After has to be 1 second or more, not 0"]),
+    ({"nginx_maintenance_page": "/no/page.html", "nginx_maintenance_state": "off"}, []),
+    ({"nginx_maintenance_page": "/no/page.html"}, ["there is no page /no/page.html on this machine"]),
+    ({"nginx_maintenance_page": __file__}, []),
+]
+
+
+def test_what_cannot_be_done_is_told(tmp_path: Path) -> None:
+    wishes = {
+        str(number): {"nginx_sites": [SITE], "nginx_maintenance_state": "on", **wish}
+        for number, (wish, _problems) in enumerate(WISHES)
+    }
+    told = play(wishes, "{{ __nginx_maintenance_problems | to_json }}", tmp_path)
+    assert list(told.values()) == [problems for _wish, problems in WISHES]

@@ -89,6 +89,7 @@ def test_the_full_record() -> None:
                 "state": "/var/lib/groundcrew/shop",
                 "cache": "/var/cache/groundcrew/shop",
                 "tls": "/etc/groundcrew/tls/shop",
+                "maintenance": "/etc/nginx/maintenance/shop.answer.conf",
             },
             "units": {"web": "shop-web", "boot": "shop-web.service"},
             "source": {
