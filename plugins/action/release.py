@@ -39,11 +39,11 @@ class ActionModule(ActionBase):
         del tmp  # not used by any action any more, yet part of the signature
         variables = task_vars or {}
         args = dict(self._task.args)
+        args["who"] = f"{_user()}@{socket.gethostname()}"
         if args.get("state") != "fetched":
             return self._release(args, variables)
 
         app = args["app"]
-        args["who"] = f"{_user()}@{socket.gethostname()}"
         args["files"] = [self._render(app, file, variables) for file in app["files"]]
         if app["source"]["kind"] != "path":
             return self._release(args, variables)

@@ -3,21 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The steps of a deploy, from the source to the live site. PRIVATE to the collection: may change at any time.
 
-Each step is one call of the module ``release``. What it needs of an earlier one stands on the server, in the release's
-own ``groundcrew/release.json``, so a run that died is simply begun again: an unfinished release is removed first.
+What a step needs of an earlier one stands on the server, in the release's own ``groundcrew/release.json``. A deploy
+that died is simply begun again: its unfinished release is removed first.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime
 import glob
 import hashlib
 import json
 import os
 import pathlib
-import re
 import shutil
 import typing as t
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +23,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from ansible_collections.groundcrew.django.plugins.module_utils import (
     _checks,
     _dependencies,
-    _entry,
     _environment,
     _forwarding,
     _ledger,
@@ -37,11 +34,12 @@ from ansible_collections.groundcrew.django.plugins.module_utils import (
     _units,
 )
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
+from ansible_collections.groundcrew.django.plugins.module_utils._go_live import heal, settle
 from ansible_collections.groundcrew.django.plugins.module_utils._release import (
     App,
+    Options,
     Release,
     failing,
-    health_question,
     write_private,
 )
 from ansible_collections.groundcrew.django.plugins.module_utils._settings import Static, examine
@@ -67,9 +65,6 @@ INPUTS = (
     "static_domain",
 )
 
-# Names as Django's ManifestStaticFilesStorage and the usual bundlers write them; their content never changes.
-HASHED = re.compile(r"\.[0-9a-f]{8,32}\.")
-
 # Text that is worth the work; the rest is compressed by itself. brotli comes with nginx's module for it.
 COMPRESS = r"""
 find "$1" -type f -size +1k -regextype egrep \
@@ -93,30 +88,8 @@ while [ "$directory" != "$2" ]; do directory=$(dirname "$directory"); setfacl -m
 setfacl -R -P -m u:www-data:rX,d:u:www-data:rX "$1"
 """
 
-# Asks for a page in a process of its own, so that an error comes with its traceback and not as a page about it.
-ASK = """
-import sys
-import django
-django.setup()
-from django.test import Client
-Client(SERVER_NAME=sys.argv[1]).get(sys.argv[2], secure=True)
-"""
-
 # Secrets that every app has without asking: name and length.
 BUILT_IN_SECRETS = {"secret_key": 50}
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What the operator's side hands in; see the module's documentation."""
-
-    secrets: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    files: Sequence[Mapping[str, t.Any]] = ()
-    archive: Mapping[str, t.Any] | None = None
-    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    who: str = ""
-    keep: int = 5
-    health_timeout: float = 60
 
 
 # --- fetched ---------------------------------------------------------------------------------------------------------
@@ -197,19 +170,11 @@ def fingerprint(app: App, options: Options, revision: str, secrets: Mapping[str,
 
 
 def clear_unfinished(app: App) -> bool:
-    """Remove what runs that died have left; refuse while something of theirs is still alive.
+    """Remove what runs that died have left; whoever calls this is the only one at work.
 
     :returns: whether there was anything.
     """
-    running = _live.systemctl(
-        "list-units", "--plain", "--no-legend", "--state=active,activating,deactivating", f"{app.name}-step-*.service"
-    )
-    if running:
-        unit = running.split()[0]
-        raise ReleaseError(
-            f"A program of another deploy of {app.name} is still at work: {unit}.",
-            f"wait until it has ended and run this again, or end it: systemctl stop {unit}",
-        )
+    _live.systemctl("stop", f"{app.runner.unit_prefix}*", check=False)
     for left in glob.glob(f"{app.home}/probe-*.json"):
         os.unlink(left)
     unfinished = [entry for entry in app.ledger.entries if entry.state == _ledger.BUILDING and entry.id != app.live]
@@ -219,76 +184,63 @@ def clear_unfinished(app: App) -> bool:
     return bool(unfinished)
 
 
-def settle(app: App, keep: int) -> bool:
-    """Make the live release the only one: note it, stop every other one, remove what is not kept.
-
-    A run may die after the switch, which decides, so all of this is done again whenever a deploy looks at the app.
-
-    :returns: whether anything was left to do.
-    """
-    live = app.live
-    entry = app.ledger.find(live)
-    noted = not entry or entry.state == _ledger.GOOD
-    if entry and not noted:
-        app.ledger.mark(entry, _ledger.GOOD, "live")
-    running = _live.running(app.record["units"]["web"])
-    for release in running:
-        if release != live:
-            app.instance(release).stop_later()
-    present = os.listdir(app.paths["releases"])
-    surplus = _ledger.surplus(app.ledger.entries, present, live, keep, running)
-    # Of a release whose directory somebody has removed by hand, the secrets in its environment file are still there.
-    environments = {path.stem for path in pathlib.Path(app.paths["config"]).glob("*.env")}
-    surplus += sorted(environments - {*present, *running, live})
-    for release in surplus:
-        Release(app, release).remove()
-    return not noted or bool(surplus) or set(running) > {live}
-
-
-def fetch(app: App, options: Options, check_mode: bool) -> dict[str, t.Any]:
-    """Find out what is wanted, and have its code on the server if that is not live already."""
-    if not check_mode:
-        app.prepare()
+def look(app: App, options: Options) -> dict[str, t.Any]:
+    """Find out what a deploy would do, and change nothing."""
     if not app.prepared():
-        if check_mode:
-            return {
-                "changed": True,
-                "needed": False,
-                "summary": f"{app.name}: the first release comes with the first real run.",
-            }
+        summary = f"{app.name}: the first release comes with the first real run."
+        return {"changed": True, "needed": False, "summary": summary}
+    secrets = secrets_of(app, options.secrets, check_mode=True)
+    with deploy_key(app, secrets) as key_file:
+        _repository, revision = resolve(app, options, key_file)
+    live = app.ledger.find(app.live)
+    found = {"revision": revision.id, "described": revision.description, "needed": False}
+    if live and live.fingerprint == fingerprint(app, options, revision.id, secrets):
+        up = app.instance(live.id).active()
+        return {**found, "release": live.id, "changed": not up, "summary": live_already(app, live, up)}
+    summary = f"{app.name}: {revision.description} would become the next release."
+    return {**found, "changed": True, "summary": summary}
+
+
+def fetch(app: App, options: Options) -> dict[str, t.Any]:
+    """Find out what is wanted, and have its code on the server if that is not live already."""
+    app.prepare()
+    if not app.prepared():
         raise ReleaseError(
             f"The server is not prepared for {app.name}.", "run the playbook groundcrew.django.site against it once"
         )
-    with app.alone():
-        return fetch_alone(app, options, check_mode)
-
-
-def fetch_alone(app: App, options: Options, check_mode: bool) -> dict[str, t.Any]:
-    """See :func:`fetch`."""
-    secrets = secrets_of(app, options.secrets, check_mode)
-    tidied = False if check_mode else clear_unfinished(app)
+    secrets = secrets_of(app, options.secrets, check_mode=False)
+    tidied = clear_unfinished(app)
+    healed = heal(app, options)
     with deploy_key(app, secrets) as key_file:
         repository, revision = resolve(app, options, key_file)
         print_ = fingerprint(app, options, revision.id, secrets)
-        result = {"revision": revision.id, "described": revision.description, "needed": False}
+        result = {
+            "revision": revision.id,
+            "described": revision.description,
+            "needed": False,
+            "notes": [note for note in (healed, was_taken_back(app, print_)) if note],
+        }
         live = app.ledger.find(app.live)
         if live and live.fingerprint == print_:
-            return {**result, **keep_live(app, live, options, check_mode, tidied)}
-        release_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{revision.id[:8]}"
+            return {**result, **keep_live(app, live, options, tidied or bool(healed))}
+        release = Release(app, f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{revision.id[:8]}")
         result.update(
-            release=release_id,
+            release=release.id,
             changed=True,
-            summary=f"{app.name}: {revision.description} becomes release {release_id}.",
+            summary=f"{app.name}: {revision.description} becomes release {release.id}.",
         )
-        if check_mode:
-            return result
         if repository is None and not (options.archive or {}).get("path"):
             # The action plugin sends the archive only when it is really wanted.
             return {**result, "archive_wanted": True}
-        release = Release(app, release_id)
         app.ledger.entries.append(
             _ledger.Entry(
-                release_id, revision.id, revision.description, print_, options.who, times={"begun": _ledger.now()}
+                id=release.id,
+                revision=revision.id,
+                described=revision.description,
+                fingerprint=print_,
+                who=options.who,
+                why=options.why,
+                times={"begun": _ledger.now()},
             )
         )
         with failing(app, release):
@@ -303,23 +255,29 @@ def fetch_alone(app: App, options: Options, check_mode: bool) -> dict[str, t.Any
                 link_outside(release, f"{release.code}/{path}", f"{app.paths['data']}/{path}")
             files = _locate.list_files(release.code)
             release.remember(directory=_locate.locate(files, app.record["directory"]))
-            release.write_environment(_environment.compose(app.record, secrets, release_id))
+            release.write_environment(_environment.compose(app.record, secrets, release.id))
     return {**result, "needed": True}
 
 
-def keep_live(app: App, live: _ledger.Entry, options: Options, check_mode: bool, tidied: bool) -> dict[str, t.Any]:
+def was_taken_back(app: App, print_: str) -> str:
+    """A warning for one who deploys again what was rolled back."""
+    same = [entry for entry in app.ledger.entries if entry.fingerprint == print_ and entry.state == _ledger.ROLLED_BACK]
+    return f"The same was live as {same[-1].id} and was rolled back." if same else ""
+
+
+def keep_live(app: App, live: _ledger.Entry, options: Options, tidied: bool) -> dict[str, t.Any]:
     """What is wanted is live: only see to it that it runs, and nothing else of the app does."""
-    down = not app.instance(live.id).active()
-    if not check_mode:
-        if down:
-            app.instance(live.id).start()
-        tidied = settle(app, options.keep) or tidied
-    was = " It was down and has been started." if down else ""
-    return {
-        "release": live.id,
-        "changed": down or tidied,
-        "summary": f"{app.name}: {live.id} ({live.described}) is live already.{was}",
-    }
+    up = app.instance(live.id).active()
+    if not up:
+        app.instance(live.id).start()
+    tidied = settle(app, options) or tidied
+    return {"release": live.id, "changed": not up or tidied, "summary": live_already(app, live, up)}
+
+
+def live_already(app: App, live: _ledger.Entry, up: bool) -> str:
+    """The sentence for an operator whose wish is fulfilled."""
+    down = "" if up else " It was down, which a real run mends."
+    return f"{app.name}: {live.id} ({live.described}) is live already.{down}"
 
 
 def place_files(release: Release, files: Sequence[Mapping[str, t.Any]]) -> None:
@@ -364,25 +322,24 @@ def add_missing(release: Release, place: _dependencies.Place, installed: Mapping
 def build(app: App, release: Release, options: Options) -> dict[str, t.Any]:
     """Make the venv, install the dependencies into it, and run the app's own build commands."""
     record = app.record
-    with failing(app, release):
-        files = _locate.list_files(release.code)
-        read = _locate.reader(release.code)
-        directory = release.facts["directory"]
-        found = _locate.dependencies(files, directory, record["dependencies"]["files"], read)
-        interpreter = _python.choose(
-            record["python"],
-            _locate.python_version_file(files, directory, read),
-            found.requires_python,
-            _python.server_python(),
-        )
-        place = place_of(release, options)
-        _python.ensure_python(place.uv, interpreter, options.environment)
-        commands = _dependencies.plan(place, found, interpreter, record["dependencies"], files, read)
-        installed = _dependencies.install(app.runner, place, commands, release.environment_file)
-        server = record["server"]["kind"]
-        added = add_missing(release, place, installed, "" if server == "auto" else server)
-        for command in record["commands"]["build"]:
-            release.shell(command, f"Run commands.build: {command}")
+    files = _locate.list_files(release.code)
+    read = _locate.reader(release.code)
+    directory = release.facts["directory"]
+    found = _locate.dependencies(files, directory, record["dependencies"]["files"], read)
+    interpreter = _python.choose(
+        record["python"],
+        _locate.python_version_file(files, directory, read),
+        found.requires_python,
+        _python.server_python(),
+    )
+    place = place_of(release, options)
+    _python.ensure_python(place.uv, interpreter, options.environment)
+    commands = _dependencies.plan(place, found, interpreter, record["dependencies"], files, read)
+    installed = _dependencies.install(app.runner, place, commands, release.environment_file)
+    server = record["server"]["kind"]
+    added = add_missing(release, place, installed, "" if server == "auto" else server)
+    for command in record["commands"]["build"]:
+        release.shell(command, f"Run commands.build: {command}")
     notes = [f"Python: {interpreter.reason}", f"Dependencies: {found.reason}", *found.notices]
     if added:
         notes.append(f"Added because the project does not bring it: {', '.join(added)}")
@@ -395,61 +352,58 @@ def build(app: App, release: Release, options: Options) -> dict[str, t.Any]:
 def check(app: App, release: Release, options: Options) -> dict[str, t.Any]:
     """Judge the settings with their real environment, collect the static files, and close the release for writing."""
     record = app.record
-    with failing(app, release):
-        environment = _environment.compose(record, app.secrets, release.id)
-        settings = examine(
-            app.runner,
-            record,
-            files=_locate.list_files(release.code),
-            read=_locate.reader(release.code),
-            environment=environment,
-            environment_file=release.environment_file,
-            python=release.python,
-            code=release.code,
-            directory=release.facts["directory"],
-            beside=release.beside,
-            static=release.static,
-            scratch=app.home,
+    environment = _environment.compose(record, app.secrets, release.id)
+    settings = examine(
+        app.runner,
+        record,
+        files=_locate.list_files(release.code),
+        read=_locate.reader(release.code),
+        environment=environment,
+        environment_file=release.environment_file,
+        python=release.python,
+        code=release.code,
+        directory=release.facts["directory"],
+        beside=release.beside,
+        static=release.static,
+        scratch=app.home,
+    )
+    notes = [f"{laid['name']} is laid over: {laid['now']} (was {laid['was']}; {laid['why']})" for laid in settings.laid]
+    notes += settings.warnings
+    notes += judge_checks(settings.checks, record["check"])
+    refuse_unknown_scheme(settings.proxy_ssl_header)
+    release.write_environment({**environment, "DJANGO_SETTINGS_MODULE": settings.module})
+    health = dict(record["health"])
+    if not health["status"] and not settings.health_resolves:
+        health["status"] = [404]
+        notes.append(
+            f"No view answers at {health['path']}, so its 404 counts as healthy; name a better page by `health:`."
         )
-        notes = [
-            f"{laid['name']} is laid over: {laid['now']} (was {laid['was']}; {laid['why']})" for laid in settings.laid
-        ]
-        notes += settings.warnings
-        notes += judge_checks(settings.checks, record["check"])
-        refuse_unknown_scheme(settings.proxy_ssl_header)
-        release.write_environment({**environment, "DJANGO_SETTINGS_MODULE": settings.module})
-        health = dict(record["health"])
-        if not health["status"] and not settings.health_resolves:
-            health["status"] = [404]
-            notes.append(
-                f"No view answers at {health['path']}, so its 404 counts as healthy; name a better page by `health:`."
+    release.remember(
+        server=settings.kind,
+        entry=settings.entry,
+        health=health,
+        django=settings.django,
+        database="default" in settings.databases,
+        static_url=settings.static.url_path,
+    )
+    place = place_of(release, options)
+    added = add_missing(release, place, _dependencies.install(app.runner, place, []), settings.kind)
+    if added:
+        notes.append(f"Added because the project does not bring it: {', '.join(added)}")
+    if settings.media.link:
+        link_outside(release, settings.media.link, settings.media.root)
+    collect_static(release, settings.static)
+    _dependencies.compile_code(app.runner, place)
+    close(release)
+    publish(release, settings.static.url_path, settings.static.root, "static")
+    if settings.media.kind == "public":
+        if settings.media.root.startswith(f"{app.paths['data']}/"):
+            app.runner.run(
+                ["/bin/sh", "-e", "-c", LET_NGINX_READ, "sh", settings.media.root, app.paths["data"]],
+                title="Let nginx read the uploads",
+                writable=app.writable,
             )
-        release.remember(
-            server=settings.kind,
-            entry=settings.entry,
-            health=health,
-            django=settings.django,
-            database="default" in settings.databases,
-            static_url=settings.static.url_path,
-        )
-        place = place_of(release, options)
-        added = add_missing(release, place, _dependencies.install(app.runner, place, []), settings.kind)
-        if added:
-            notes.append(f"Added because the project does not bring it: {', '.join(added)}")
-        if settings.media.link:
-            link_outside(release, settings.media.link, settings.media.root)
-        collect_static(release, settings.static)
-        _dependencies.compile_code(app.runner, place)
-        close(release)
-        publish(release, settings.static.url_path, settings.static.root, "static")
-        if settings.media.kind == "public":
-            if settings.media.root.startswith(f"{app.paths['data']}/"):
-                app.runner.run(
-                    ["/bin/sh", "-e", "-c", LET_NGINX_READ, "sh", settings.media.root, app.paths["data"]],
-                    title="Let nginx read the uploads",
-                    writable=app.writable,
-                )
-            publish(release, settings.media.url_path, settings.media.root, "media")
+        publish(release, settings.media.url_path, settings.media.root, "media")
     return {"changed": True, "notes": notes, "release": release.id}
 
 
@@ -535,103 +489,15 @@ def migrate(app: App, release: Release, options: Options) -> dict[str, t.Any]:
     """Bring the database to the release's schema, once, before any of its processes starts."""
     del options
     notes: list[str] = []
-    with failing(app, release):
-        if release.facts["database"]:
-            release.manage(["migrate", "--noinput", "--no-color"], "Migrate the database")
-        commands = [(command, "migrated") for command in app.record["commands"]["migrated"]]
-        if not app.ledger.first_done:
-            commands += [(command, "first") for command in app.record["commands"]["first"]]
-        for command, when in commands:
-            release.shell(command, f"Run commands.{when}: {command}")
-            notes.append(f"commands.{when}: {command}")
-        if not app.ledger.first_done:
-            app.ledger.first_done = True
-            app.ledger.save()
+    if release.facts["database"]:
+        release.manage(["migrate", "--noinput", "--no-color"], "Migrate the database")
+    commands = [(command, "migrated") for command in app.record["commands"]["migrated"]]
+    if not app.ledger.first_done:
+        commands += [(command, "first") for command in app.record["commands"]["first"]]
+    for command, when in commands:
+        release.shell(command, f"Run commands.{when}: {command}")
+        notes.append(f"commands.{when}: {command}")
+    if not app.ledger.first_done:
+        app.ledger.first_done = True
+        app.ledger.save()
     return {"changed": True, "notes": notes, "release": release.id}
-
-
-# --- live ------------------------------------------------------------------------------------------------------------
-
-
-def go_live(app: App, release: Release, options: Options) -> dict[str, t.Any]:
-    """Start the release, switch over once it is healthy, and stop the one before it."""
-    instance = app.instance(release.id)
-    with failing(app, release):
-        instance.install(describe(app, release))
-        instance.start()
-        _live.wait_until_healthy(
-            health_question(app, release.id),
-            instance,
-            release.facts["health"],
-            options.health_timeout,
-            lambda: traceback_of(release),
-        )
-        share_static(release)
-    _live.switch(app.paths["current"], release.id)
-    settle(app, options.keep)
-    return {"changed": True, "notes": [], "release": release.id}
-
-
-def traceback_of(release: Release) -> str:
-    """What goes wrong when the health page is asked for: unless told otherwise, Django logs that nowhere."""
-    record = release.app.record
-    result = release.app.runner.run(
-        [release.python, "-c", ASK, record["domains"][0], record["health"]["path"]],
-        title="Ask the project why",
-        cwd=release.directory,
-        env=release.path_variables,
-        environment_file=release.environment_file,
-        writable=release.app.writable,
-        timeout=60,
-        check=False,
-    )
-    return f"\n{result.last_lines()}" if result.rc else ""
-
-
-def describe(app: App, release: Release) -> str:
-    """The drop-in that says how the release runs, for as long as it exists."""
-    facts = release.facts
-    tuning = app.tuning()
-    kind = facts["server"]
-    tuning["workers"] = tuning["workers"][kind]
-    tuning["control_socket"] = bool(glob.glob(f"{release.venv}/lib/python*/site-packages/gunicorn/ctl"))
-    module, text = _entry.entry_module(kind, facts["entry"])
-    pathlib.Path(f"{release.beside}/{module}.py").write_text(text, "utf-8")
-    return _units.release_dropin(
-        app=app.name,
-        user=app.record["user"],
-        kind=kind,
-        command=_units.start_command(kind, release.python, f"{module}:application", tuning),
-        directory=release.directory,
-        environment_file=release.environment_file,
-        environment={**release.path_variables, "HOME": app.home},
-        writable=app.writable,
-        tuning=tuning,
-    )
-
-
-def share_static(release: Release) -> None:
-    """Keep the hashed static files where nginx finds them after the release has gone, for pages that are still open."""
-    facts = release.facts
-    if not facts["static_url"]:
-        return
-    shared = pathlib.Path(release.app.paths["static"])
-    for directory, _directories, names in os.walk(release.static):
-        for name in filter(HASHED.search, names):
-            source = pathlib.Path(directory, name)
-            target = shared / source.relative_to(release.static)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                os.link(source, target)
-    link = pathlib.Path(f"{release.app.paths['public']}{facts['static_url']}".rstrip("/"))
-    if not os.path.lexists(link):
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(shared)
-
-
-STEPS: dict[str, t.Callable[[App, Release, Options], dict[str, t.Any]]] = {
-    "built": build,
-    "checked": check,
-    "migrated": migrate,
-    "live": go_live,
-}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import typing as t
 import urllib.parse
@@ -133,6 +134,11 @@ def substitute(text: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(replace, text)
 
 
+def smoke_token(secrets: Mapping[str, str], release: str) -> str:
+    """What the deploy's own visit shows to the app, so that it says which release it is; nobody else knows it."""
+    return hashlib.sha256(f"smoke test {release} {secrets['secret_key']}".encode()).hexdigest()
+
+
 def compose(record: Mapping[str, t.Any], secrets: Mapping[str, str], release: str) -> dict[str, str]:
     """The whole environment of a release; what the user sets under ``env`` wins over what we supply."""
     values = placeholder_values(record, secrets, release)
@@ -145,6 +151,7 @@ def compose(record: Mapping[str, t.Any], secrets: Mapping[str, str], release: st
         "STATIC_ROOT": values["paths.static"],
         "MEDIA_ROOT": values["paths.media"],
         "GROUNDCREW_RELEASE": release,
+        "GROUNDCREW_SMOKE": smoke_token(secrets, release),
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
     }

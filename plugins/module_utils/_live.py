@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import http.client
 import os
@@ -24,8 +25,20 @@ HEALTH_INTERVAL = 0.25
 # Restarts after which an instance that never answered is given up: it would only end again.
 HOPELESS = 3
 
-# Seconds that the old release is left to those who connected to it just before the switch.
-DRAIN = 3
+# Stops a release once nobody is connected to its socket any more, or when its time is over. nginx may have looked up
+# the socket just before the switch and connect a moment later, so nobody has to be there at two looks in a row.
+# In /proc/net/unix a connection at the server's end has the path, flags 0, and the state 03, or 02 while it waits to be
+# accepted; the listening socket itself has the flag 00010000.
+DRAIN = r"""
+path=$1 end=$(($(date +%s) + $2)) idle=0
+while [ $idle -lt 2 ] && [ "$(date +%s)" -lt $end ]; do
+    sleep 1
+    idle=$((idle + 1))
+    if grep -Eq "^[^ ]+ [^ ]+ [^ ]+ 00000000 0001 0[23] +[0-9]+ $path\$" /proc/net/unix; then idle=0; fi
+done
+systemctl stop "$3"
+systemctl stop "$4"
+"""
 
 
 def systemctl(*arguments: str, check: bool = True) -> str:
@@ -89,6 +102,8 @@ class Instance:
 
         :raises ReleaseError: with the journal of the service, when it does not get ready.
         """
+        # On its way out a moment ago, it is wanted again.
+        systemctl("stop", self.drain, check=False)
         systemctl("start", self.socket)
         try:
             systemctl("start", self.service)
@@ -104,25 +119,32 @@ class Instance:
         systemctl("stop", self.service, self.socket, check=False)
         systemctl("reset-failed", self.service, check=False)
 
-    def stop_later(self) -> None:
-        """Stop both units without keeping the deploy waiting."""
-        subprocess.run(
-            [
-                "systemd-run",
-                "--collect",
-                "--quiet",
-                f"--unit={self.unit}-drain-{self.release}",
-                f"--description=Stop {self.service} once its last visitors have been served",
-                "sh",
-                "-c",
-                f"sleep {DRAIN}; systemctl stop {self.service}; systemctl stop {self.socket}",
-            ],
-            check=False,
-            capture_output=True,
-        )
+    @property
+    def drain(self) -> str:
+        """Name of the unit that stops the release once it has served its last visitor."""
+        return f"{self.unit}-drain@{self.release}.service"
+
+    def stop_when_idle(self, path: str, timeout: float) -> None:
+        """Stop both units once nobody is connected.
+
+        :param path: the release's socket.
+        :param timeout: seconds after which those who are still connected are cut.
+        """
+        subprocess.run(self._drain_command(path, timeout), check=False, capture_output=True)
+
+    def stop_later(self, path: str, timeout: float) -> None:
+        """Like :meth:`stop_when_idle`, without keeping the deploy waiting."""
+        argv = ["systemd-run", "--collect", "--quiet", f"--unit={self.drain}"]
+        argv += [f"--description=Stop {self.service} once its last visitors have been served"]
+        argv += [word.replace("$", "$$") for word in self._drain_command(path, timeout)]
+        subprocess.run(argv, check=False, capture_output=True)
+
+    def _drain_command(self, path: str, timeout: float) -> list[str]:
+        return ["sh", "-c", DRAIN, "sh", path, str(int(timeout)), self.service, self.socket]
 
     def remove(self) -> None:
         """Forget the release: its units, and how it ran."""
+        systemctl("stop", self.drain, check=False)
         # It serves nobody (any more), so nothing is waited for; a hanging worker would take its whole timeout.
         systemctl("stop", "--no-block", self.service, check=False)
         systemctl("kill", "--signal=KILL", self.service, check=False)
@@ -206,7 +228,11 @@ def wait_until_healthy(
 
 
 def switch(current: str, release: str) -> None:
-    """Point ``current`` at a release, in one step that nobody can see half done."""
+    """Point ``current`` at a release, in one step that nobody can see half done; at nothing if there is none."""
+    if not release:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(current)
+        return
     new = f"{current}.new"
     if os.path.islink(new):
         os.unlink(new)

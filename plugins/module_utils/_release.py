@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
-import fcntl
 import functools
 import glob
 import json
@@ -16,6 +16,7 @@ import pathlib
 import pwd
 import shutil
 import subprocess
+import traceback
 import typing as t
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,19 +29,40 @@ from ansible_collections.groundcrew.django.plugins.module_utils._runner import S
 SHORTEST_LINE = 12
 
 
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the operator's side hands in; see the documentation of the module ``release``."""
+
+    secrets: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    files: Sequence[Mapping[str, t.Any]] = ()
+    archive: Mapping[str, t.Any] | None = None
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    who: str = ""
+    why: str = ""
+    release: str = ""
+    keep: int = 5
+    health_timeout: float = 60
+    drain_timeout: float = 60
+    smoke_test: bool = True
+    rollback_migrations: bool = False
+
+
 class App:
     """An app on this server: its record, its ledger and its user."""
 
-    def __init__(self, record: Mapping[str, t.Any]) -> None:
+    def __init__(self, record: Mapping[str, t.Any], carrier: str = "") -> None:
+        """
+        :param carrier: the unit that carries the operation on the app; empty for one who only looks.
+        """
         self.record = record
         self.name: str = record["name"]
         self.paths: Mapping[str, str] = record["paths"]
         self.home = f"{self.paths['state']}/home"
-        self.runner = SandboxRunner(self.name, record["user"], self.home)
+        self.runner = SandboxRunner(self.name, record["user"], self.home, "step" if carrier else "look", carrier)
 
     @functools.cached_property
     def ledger(self) -> _ledger.Ledger:
-        """What has been released here; read when it is first asked for, which is after :meth:`alone` has begun."""
+        """What has been released here; read when it is first asked for."""
         return _ledger.Ledger(f"{self.paths['state']}/releases.json", released=bool(self.live))
 
     @property
@@ -75,34 +97,6 @@ class App:
         for argv in (["systemd-sysusers"], ["systemd-tmpfiles", "--create", *own]):
             # Other packages' declarations may be faulty; whether ours are fulfilled is asked afterwards.
             subprocess.run(argv, capture_output=True, check=False)
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Let one step at a time change what belongs to the app; ends with the process, however that ends."""
-        directory = os.open(self.paths["state"], os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            try:
-                fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ReleaseError(
-                    f"Another deploy of {self.name} is at work on this server.",
-                    "wait until it has ended and run this again; one that was interrupted ends with its present step",
-                ) from None
-            yield
-        finally:
-            os.close(directory)
-
-    def unfinished(self, release: str) -> Release:
-        """The release that the step before this one has left.
-
-        :raises ReleaseError: when it is not there any more, or is more than that: live.
-        """
-        entry = self.ledger.find(release)
-        if not entry or entry.state != _ledger.BUILDING or release == self.live:
-            raise ReleaseError(
-                f"{self.name} has no unfinished release {release}: another deploy has taken its place.", "deploy again"
-            )
-        return Release(self, release)
 
     @property
     def tuning_file(self) -> str:
@@ -150,6 +144,7 @@ class Release:
         self.public = f"{self.root}/public"
         self.beside = f"{self.root}/groundcrew"
         self.python = f"{self.venv}/bin/python"
+        self.socket = f"{self.root}/run/web.sock"
         self.environment_file = f"{app.paths['config']}/{release}.env"
         self._facts = pathlib.Path(f"{self.beside}/release.json")
 
@@ -252,11 +247,8 @@ def write_private(path: str, text: str, mode: int = 0o600, group: int = 0) -> No
 def failing(app: App, release: Release) -> Iterator[None]:
     """Whatever goes wrong inside: leave no trace but the ledger's, and say that visitors notice nothing."""
     try:
-        try:
+        with told():
             yield
-        except OSError as error:
-            cure = "free some space and deploy again" if error.errno == errno.ENOSPC else ""
-            raise ReleaseError(f"The server says: {error}.", cure) from error
     except ReleaseError as error:
         # Removed first: that frees the space that the ledger may need, and a run that dies here is told by "building".
         release.remove()
@@ -264,13 +256,36 @@ def failing(app: App, release: Release) -> Iterator[None]:
         if entry:
             with contextlib.suppress(OSError):
                 app.ledger.mark(entry, _ledger.FAILED, "failed")
-        live = app.live
-        # A list of reasons ends with its last item, a sentence with its stop.
-        between = "\n" if "\n" in error.message else " " if error.message.endswith(".") else ". "
-        error.message += f"{between}{app.name} was not deployed; " + (
-            f"release {live} is still serving." if live else "nothing is live yet."
-        )
+        error.message += f"{_stop(error.message)}{app.name} was not deployed; {still_serving(app)}"
         raise
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Tell whatever goes wrong inside as a :class:`ReleaseError`: nobody sees another one's traceback."""
+    try:
+        yield
+    except ReleaseError:
+        raise
+    except OSError as error:
+        cure = "free some space and deploy again" if error.errno == errno.ENOSPC else ""
+        raise ReleaseError(f"The server says: {error}.", cure) from error
+    except Exception as error:
+        raise ReleaseError(
+            "groundcrew.django has failed at something that it did not foresee.",
+            "report it, with the lines below",
+            traceback.format_exc(),
+        ) from error
+
+
+def _stop(message: str) -> str:
+    """A list of reasons ends with its last item, a sentence with its stop."""
+    return "\n" if "\n" in message else " " if message.endswith(".") else ". "
+
+
+def still_serving(app: App) -> str:
+    """What visitors see, as the end of a sentence."""
+    return f"release {app.live} is still serving." if app.live else "nothing is live yet."
 
 
 def health_question(app: App, release: str) -> t.Callable[[], tuple[int, str]]:
@@ -281,5 +296,5 @@ def health_question(app: App, release: str) -> t.Callable[[], tuple[int, str]]:
         "X-Real-IP": "127.0.0.1",
         "Connection": "close",
     }
-    path = f"{app.paths['releases']}/{release}/run/web.sock"
+    path = Release(app, release).socket
     return lambda: _live.ask(path, app.record["health"]["path"], headers)

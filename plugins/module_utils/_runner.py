@@ -49,6 +49,7 @@ class Runner(t.Protocol):
         timeout: int = 900,
         check: bool = True,
         stdin: str = "",
+        output: t.IO[bytes] | None = None,
     ) -> Result:
         """Run ``argv`` and wait for it.
 
@@ -58,21 +59,29 @@ class Runner(t.Protocol):
         :param environment_file: a file that systemd reads as root and hands to the program; secrets belong there.
         :param timeout: seconds until systemd ends the program with all its children.
         :param check: raise :class:`ReleaseError` with the last lines when the exit status is not 0.
+        :param output: an open file that takes the standard output instead of the result.
         """
 
 
 class SandboxRunner:
     """Runs each program in a transient unit of systemd's: nothing of it outlives the step.
 
-    :param purpose: begins the units' names, after the app's: "step" of a deploy, or "manage".
+    :param purpose: follows the app's name in the units' names: "step" of a deploy, "look" of a dry run, or "manage".
+    :param bound_to: a unit with which those of this runner end.
     """
 
-    def __init__(self, app: str, user: str, home: str, purpose: str = "step") -> None:
+    def __init__(self, app: str, user: str, home: str, purpose: str, bound_to: str = "") -> None:
         self.app = app
         self.purpose = purpose
+        self.bound_to = bound_to
         self.user = user
         self.home = home
         self._count = 0
+
+    @property
+    def unit_prefix(self) -> str:
+        """How the units' names begin; no name of an app holds the sign, so none begins like another's."""
+        return f"{self.app}-{self.purpose}@"
 
     def command(
         self,
@@ -102,13 +111,15 @@ class SandboxRunner:
             properties["EnvironmentFile"] = environment_file
         if not network:
             properties["PrivateNetwork"] = "yes"
+        if self.bound_to:
+            properties["BindsTo"] = properties["After"] = self.bound_to
         command = [
             "systemd-run",
             "--pipe",
             "--wait",
             "--collect",
             "--quiet",
-            f"--unit={self.app}-{self.purpose}-{os.getpid()}-{self._count}-{slug}",
+            f"--unit={self.unit_prefix}{os.getpid()}-{self._count}-{slug}",
             # Without a description the whole command line would stand in the journal.
             f"--description={self.app}: {title}",
         ]
@@ -130,6 +141,7 @@ class SandboxRunner:
         timeout: int = 900,
         check: bool = True,
         stdin: str = "",
+        output: t.IO[bytes] | None = None,
     ) -> Result:
         """See :meth:`Runner.run`."""
         command = self.command(
@@ -142,16 +154,22 @@ class SandboxRunner:
             network=network,
             timeout=timeout,
         )
-        done = subprocess.run(
-            command,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
-        )
-        result = Result(done.returncode, done.stdout, done.stderr)
+        try:
+            done = subprocess.run(
+                command,
+                input=stdin,
+                stdout=output or subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                check=False,
+                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+            )
+        except BaseException:
+            # Interrupted, such as by the end of the deploy's own unit; the program does not notice that by itself.
+            subprocess.run(["systemctl", "stop", f"{self.unit_prefix}*"], capture_output=True, check=False)
+            raise
+        result = Result(done.returncode, done.stdout or "", done.stderr)
         if check and result.rc != 0:
             raise ReleaseError(f"{title}: the command ended with status {result.rc}.", output=result.last_lines())
         return result

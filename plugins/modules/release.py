@@ -7,14 +7,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: release
-short_description: Take a release of a Django app from its source to the live site
+short_description: Take a release of a Django app from its source to the live site, and back
 version_added: 1.0.0
 description:
-  - Each state is one whole step of a deploy, done on the server in a single call. A release goes through them in the
-    order in which O(state) lists them.
-  - Programs of the project run as the app's user, each in a transient systemd unit with the app's sandbox and the
-    environment of the release.
-  - When a step fails, the release is removed, the ledger says so, and what was live stays live.
+  - O(state=fetched) begins a deploy, which goes through all of its steps on the server by itself, in a systemd unit
+    that is named after the app, C(<app>-deploy.service). The later states wait for one step each, and return what it
+    found.
+  - A connection that is lost does no harm, because the deploy goes on; the next one waits for its end.
+  - The unit is the lock as well. Another deploy of the app is refused as long as it runs, or waits for O(lock_wait).
+  - Programs of the project run as the app's user, each in a transient unit with the app's sandbox and the environment
+    of the release.
+  - When a step fails, the release is removed, the ledger says so, and what was live stays live, or is live again.
 options:
   app:
     description: The complete record of the app, as the filter P(groundcrew.django.app_records#filter) makes it.
@@ -23,18 +26,42 @@ options:
   state:
     description:
       - V(fetched) finds out which code is wanted and whether it differs, with all its inputs, from what is live.
-        If it does, the code is put into a new release directory.
-      - V(built) makes the virtual environment, installs the dependencies and runs the app's build commands.
-      - V(checked) runs Django's deployment checks with the real environment, and collects and compresses the static
+        If it does, the code is put into a new release directory, and the deploy goes on by itself.
+      - V(built) has made the virtual environment, installed the dependencies and run the app's build commands.
+      - V(checked) has run Django's deployment checks with the real environment, and collected and compressed the static
         files.
-      - V(migrated) migrates the database.
-      - V(live) starts the release, asks whether it is healthy, switches over and stops the old one.
+      - V(migrated) has migrated the database.
+      - V(live) has started the release, found it healthy, switched over, seen that visitors get it through nginx and
+        TLS, and left the one before it to its last visitors.
+      - V(finished) lets a deploy end that was told to wait after V(live).
+      - V(abandoned) ends a deploy that waits for tasks of your own, which have failed; what is live stays live.
+      - V(rolled_back) goes back to an earlier release through the same gate, without building anything.
     type: str
-    choices: [fetched, built, checked, migrated, live]
+    choices: [fetched, built, checked, migrated, live, finished, abandoned, rolled_back]
     required: true
-  release:
-    description: Id of the release, as O(state=fetched) returned it. Required for every other state.
+  operation:
+    description: Id of the deploy, as O(state=fetched) returned it. Required for every state that only waits.
     type: str
+  pauses:
+    description:
+      - Steps after which the deploy waits until the next state is asked for, for tasks of your own in between.
+    type: list
+    elements: str
+    choices: [fetched, built, checked, migrated, live]
+    default: []
+  lock_wait:
+    description: Seconds to wait for the end of another deploy of the app; with 0 it is an error at once.
+    type: float
+    default: 0
+  release:
+    description: For O(state=rolled_back) the release to go back to, by default the good one before the live one.
+    type: str
+    default: ""
+  rollback_migrations:
+    description:
+      - For O(state=rolled_back), unapply the migrations that the release does not know. What they added is lost.
+    type: bool
+    default: false
   secrets:
     description:
       - Secrets of the app by name. Those that it needs and that are missing are generated once and kept on the server.
@@ -66,31 +93,46 @@ options:
     type: dict
     default: {}
   who:
-    description: Who deploys, for the ledger. The action plugin fills it in.
+    description: Who deploys, for the ledger, the lock and the journal. The action plugin fills it in.
+    type: str
+    default: ""
+  why:
+    description: Why, for the same places.
     type: str
     default: ""
   keep:
-    description: Good releases that stay on the server, the live one among them, for O(state=live).
+    description: Good releases that stay on the server, the live one among them. The one before it always stays.
     type: int
     default: 5
   health_timeout:
-    description: Seconds that the release has to answer its health path, for O(state=live).
+    description: Seconds that the release has to answer its health path.
     type: float
     default: 60
+  drain_timeout:
+    description:
+      - Seconds after which the old release is stopped although somebody is still connected to it, as by a WebSocket.
+    type: float
+    default: 60
+  smoke_test:
+    description: Whether the health page and a static file are asked for through nginx and TLS after the switch.
+    type: bool
+    default: true
 attributes:
   check_mode:
     support: full
     details:
       - O(state=fetched) finds out what would be deployed.
       - On a server that was never set up it says only that there would be a first release.
+      - O(state=rolled_back) says where it would lead.
       - The other states report a change and do nothing.
   diff_mode:
     support: none
   idempotent:
-    support: full
+    support: partial
     details:
       - With O(state=fetched) a second run with the same inputs finds them live.
-      - The other states are only called when it does not.
+      - The states that wait are only called when it does not.
+      - Every O(state=rolled_back) without O(release) goes back one more.
 extends_documentation_fragment:
   - groundcrew.django._attributes
 author:
@@ -103,42 +145,65 @@ EXAMPLES = r"""
     app: "{{ django_apps | groundcrew.django.app_records | first }}"
     state: fetched
     secrets: "{{ django_app_secrets.shop }}"
+    environment:
+      UV_INDEX_URL: https://pypi.example.com/simple
+    lock_wait: 600
   register: shop
 
 - name: Build shop and install its dependencies
   groundcrew.django.release:
     app: "{{ django_apps | groundcrew.django.app_records | first }}"
     state: built
-    release: "{{ shop.release }}"
-    environment:
-      UV_INDEX_URL: https://pypi.example.com/simple
+    operation: "{{ shop.operation }}"
   when: shop.needed
 
 - name: Check the settings of shop and collect its static files
   groundcrew.django.release:
     app: "{{ django_apps | groundcrew.django.app_records | first }}"
     state: checked
-    release: "{{ shop.release }}"
+    operation: "{{ shop.operation }}"
   when: shop.needed
 
 - name: Migrate the database of shop
   groundcrew.django.release:
     app: "{{ django_apps | groundcrew.django.app_records | first }}"
     state: migrated
-    release: "{{ shop.release }}"
+    operation: "{{ shop.operation }}"
   when: shop.needed
 
 - name: Start shop, ask whether it is healthy, and switch over
   groundcrew.django.release:
     app: "{{ django_apps | groundcrew.django.app_records | first }}"
     state: live
-    release: "{{ shop.release }}"
-    keep: 3
-    health_timeout: 30
+    operation: "{{ shop.operation }}"
   when: shop.needed
+
+- name: Let a deploy end that was told to wait after it went live
+  groundcrew.django.release:
+    app: "{{ django_apps | groundcrew.django.app_records | first }}"
+    state: finished
+    operation: "{{ shop.operation }}"
+  when: shop.needed
+
+- name: Give up a deploy after a failure of your own tasks between two steps
+  groundcrew.django.release:
+    app: "{{ django_apps | groundcrew.django.app_records | first }}"
+    state: abandoned
+    operation: "{{ shop.operation }}"
+
+- name: Go back to the release before
+  groundcrew.django.release:
+    app: "{{ django_apps | groundcrew.django.app_records | first }}"
+    state: rolled_back
+    why: the checkout is broken
 """
 
 RETURN = r"""
+operation:
+  description: Id of the deploy, for the states that wait.
+  type: str
+  returned: when state is fetched
+  sample: 145017-9f86d081884c
 release:
   description: Id of the release.
   type: str
@@ -157,31 +222,79 @@ needed:
 summary:
   description: One sentence for the operator.
   type: str
-  returned: when state is fetched
+  returned: when state is fetched or rolled_back
   sample: "shop: main at 1a2b3c4d becomes release 20261122-145017-1a2b3c4d."
 notes:
   description: What was decided for the app and why, a sentence each.
   type: list
   elements: str
-  returned: when state is built, checked, migrated or live
+  returned: always
   sample: ["ALLOWED_HOSTS is laid over: ['shop.example.com']"]
 """
 
+import sys
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.groundcrew.django.plugins.module_utils._deploy import STEPS, Options, fetch
+from ansible_collections.groundcrew.django.plugins.module_utils import _carrier, _rollback
+from ansible_collections.groundcrew.django.plugins.module_utils._deploy import look
+from ansible_collections.groundcrew.django.plugins.module_utils._engine import STEPS
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
-from ansible_collections.groundcrew.django.plugins.module_utils._release import App
+from ansible_collections.groundcrew.django.plugins.module_utils._release import App, Options
+
+# States that begin an operation, and its kind; the others wait for a step of a deploy.
+BEGIN = {"fetched": "deploy", "rolled_back": "rollback"}
+
+# States that end a deploy which waits for tasks of the operator's.
+AFTER = ("finished", "abandoned")
+
+
+def show_life() -> None:
+    """Write something that Ansible overlooks: it fails as soon as nobody reads it any more."""
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+
+
+def foresee(app: App, params: dict[str, t.Any], options: Options) -> dict[str, t.Any]:
+    """What a dry run has to say."""
+    if params["state"] == "fetched":
+        return look(app, options)
+    if params["state"] == "rolled_back":
+        return _rollback.look(app, options)
+    return {"changed": True}
+
+
+def run(app: App, params: dict[str, t.Any], options: Options) -> dict[str, t.Any]:
+    """Begin an operation or wait for a step of one."""
+    carrier, state, operation = _carrier.Carrier(app.name), params["state"], params["operation"]
+    notes: list[str] = []
+    if state == "abandoned":
+        return {"changed": carrier.abandon(operation)}
+    if state in BEGIN:
+        order = {
+            "kind": BEGIN[state],
+            "app": params["app"],
+            "options": {name: params[name] for name in Options.__dataclass_fields__},
+            "pauses": params["pauses"],
+            "who": options.who,
+            "why": options.why,
+        }
+        operation, notes = _carrier.begin(carrier, order, params["lock_wait"])
+    result = _carrier.follow(carrier, operation, state, show_life)
+    return {**result, "operation": operation, "notes": notes + result.get("notes", [])}
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "app": {"type": "dict", "required": True},
-            "state": {"type": "str", "required": True, "choices": ["fetched", *STEPS]},
-            "release": {"type": "str"},
+            "state": {"type": "str", "required": True, "choices": ["fetched", *STEPS, *AFTER, "rolled_back"]},
+            "operation": {"type": "str"},
+            "pauses": {"type": "list", "elements": "str", "choices": ["fetched", *STEPS], "default": []},
+            "lock_wait": {"type": "float", "default": 0.0},
+            "release": {"type": "str", "default": ""},
+            "rollback_migrations": {"type": "bool", "default": False},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "files": {
                 "type": "list",
@@ -196,28 +309,28 @@ def main() -> None:
             "archive": {"type": "dict"},
             "environment": {"type": "dict", "default": {}},
             "who": {"type": "str", "default": ""},
+            "why": {"type": "str", "default": ""},
             "keep": {"type": "int", "default": 5},
             "health_timeout": {"type": "float", "default": 60.0},
+            "drain_timeout": {"type": "float", "default": 60.0},
+            "smoke_test": {"type": "bool", "default": True},
         },
-        required_if=[("state", state, ["release"]) for state in STEPS],
+        required_if=[("state", state, ["operation"]) for state in (*STEPS, *AFTER)],
         supports_check_mode=True,
     )
     params: dict[str, t.Any] = module.params
     app = App(params["app"])
+    options = Options(**{name: params[name] for name in Options.__dataclass_fields__})
     # Generated secrets never passed Ansible's eyes, so it has to be told what to keep out of a result.
     module.no_log_values.update(app.secret_values())
-    options = Options(**{name: params[name] for name in Options.__dataclass_fields__})
+    failure = ""
     try:
-        if params["state"] == "fetched":
-            result = fetch(app, options, module.check_mode)
-        elif module.check_mode:
-            result = {"changed": True, "release": params["release"], "notes": []}
-        else:
-            with app.alone():
-                result = STEPS[params["state"]](app, app.unfinished(params["release"]), options)
+        result = (foresee if module.check_mode else run)(app, params, options)
     except ReleaseError as error:
-        module.no_log_values.update(app.secret_values())
-        module.fail_json(msg=str(error))
+        failure = str(error)
+    module.no_log_values.update(app.secret_values())
+    if failure:
+        module.fail_json(msg=failure)
     module.exit_json(**result)
 
 

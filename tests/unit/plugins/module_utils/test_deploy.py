@@ -11,9 +11,8 @@ import typing as t
 
 import pytest
 
-from ansible_collections.groundcrew.django.plugins.module_utils import _deploy, _ledger, _live
+from ansible_collections.groundcrew.django.plugins.module_utils import _deploy
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
-from ansible_collections.groundcrew.django.plugins.module_utils._release import App
 
 
 @pytest.mark.parametrize(
@@ -56,21 +55,6 @@ def test_judge_checks(name: str, level: int, ignore: list[str], fails: bool) -> 
     else:
         notes = _deploy.judge_checks([message(name, level)], wanted)
         assert bool(notes) is (name not in ignore)
-
-
-@pytest.mark.parametrize(
-    ("name", "hashed"),
-    [
-        ("site.58d13fa51326.css", True),
-        ("index.0a1b2c3d.js.gz", True),
-        ("jquery.min.js", False),
-        ("site.css", False),
-        ("staticfiles.json", False),
-        ("facade.css", False),
-    ],
-)
-def test_only_hashed_files_are_kept_for_open_pages(name: str, hashed: bool) -> None:
-    assert bool(_deploy.HASHED.search(name)) is hashed
 
 
 def run(script: str, *arguments: object) -> None:
@@ -125,31 +109,3 @@ def test_nginx_reads_static_files_and_follows_no_link_out_of_them(tmp_path: path
     assert sorted(str(path.relative_to(static)) for path in static.rglob("*")) == ["same.css", "sub", "sub/site.css"]
     assert (static / "sub/site.css").stat().st_mode & 0o777 == 0o644
     assert (elsewhere / "private.pdf").read_text() == "of another app"
-
-
-def test_settling_keeps_the_live_release_and_finishes_what_a_killed_run_has_left(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    paths = {name: str(tmp_path / name) for name in ("releases", "current", "state", "config")}
-    for release in ("old", "before", "new", "stray"):
-        (tmp_path / "releases" / release).mkdir(parents=True)
-    for name in ("state", "config"):
-        (tmp_path / name).mkdir()
-    for release in ("old", "new", "removed-by-hand"):
-        (tmp_path / "config" / f"{release}.env").touch()
-    stopped: list[str] = []
-    up = ["before", "new"]
-    monkeypatch.setattr(_live, "running", lambda unit: up)
-    monkeypatch.setattr(_live.Instance, "stop_later", lambda self: stopped.append(self.release))
-    monkeypatch.setattr(_live.Instance, "remove", lambda self: None)
-    app = App({"name": "shop", "user": "shop", "paths": paths, "units": {"web": "shop-web"}})
-    app.ledger.entries = [_ledger.Entry(name, "", "", "", "", state=_ledger.GOOD) for name in ("old", "before")]
-    app.ledger.entries.append(_ledger.Entry("new", "", "", "", ""))
-    _live.switch(paths["current"], "new")
-    assert _deploy.settle(app, keep=1)
-    assert stopped == ["before"]
-    assert {entry.id for entry in app.ledger.entries if entry.state == _ledger.GOOD} == {"old", "before", "new"}
-    assert sorted(path.name for path in (tmp_path / "releases").iterdir()) == ["before", "new"]
-    assert [path.name for path in (tmp_path / "config").iterdir()] == ["new.env"]
-    up.remove("before")
-    assert not _deploy.settle(app, keep=1), "the release before the live one is the way back"

@@ -25,7 +25,8 @@ def app(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> App:
     monkeypatch.setattr(_live.Instance, "remove", lambda self: None)
     app = App({"name": "shop", "user": "shop", "paths": paths, "units": {"web": "shop-web"}})
     app.ledger.entries = [
-        _ledger.Entry(name, "", "", "", "", state=state) for name, state in (("live", _ledger.GOOD), ("half", "building"))
+        _ledger.Entry(name, "", "", "", "", state=state)
+        for name, state in (("live", _ledger.GOOD), ("half", "building"))
     ]
     return app
 
@@ -36,26 +37,6 @@ def app(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> App:
 def test_only_the_newline_behind_a_single_line_is_no_part_of_a_secret(text: str, secret: str, app: App) -> None:
     pathlib.Path(app.paths["secrets"], "pepper").write_text(text)
     assert app.secrets == {"pepper": secret}
-
-
-def test_a_second_step_is_refused_while_one_is_at_work(app: App) -> None:
-    with app.alone(), pytest.raises(ReleaseError, match="Another deploy of shop is at work"), app.alone():
-        pass
-    with app.alone():
-        pass
-
-
-@pytest.mark.parametrize("release", ["live", "gone", "../shared"])
-def test_only_an_unfinished_release_is_worked_on(release: str, app: App) -> None:
-    with pytest.raises(ReleaseError, match="no unfinished release"):
-        app.unfinished(release)
-    assert app.unfinished("half").id == "half"
-
-
-def test_what_a_run_switched_to_before_it_died_is_not_unfinished(app: App) -> None:
-    _live.switch(app.paths["current"], "half")
-    with pytest.raises(ReleaseError, match="no unfinished release"):
-        app.unfinished("half")
 
 
 def test_the_live_release_is_never_removed(app: App) -> None:
@@ -71,6 +52,13 @@ def test_a_failure_leaves_nothing_and_says_what_still_serves(app: App) -> None:
     found = app.ledger.find("half")
     assert found
     assert found.state == _ledger.FAILED
+
+
+def test_a_failure_that_nobody_foresaw_is_told_with_its_place(app: App) -> None:
+    with pytest.raises(ReleaseError, match="did not foresee") as caught, failing(app, Release(app, "half")):
+        raise KeyError("pid")
+    assert "KeyError: 'pid'" in caught.value.output
+    assert os.listdir(app.paths["releases"]) == ["live"]
 
 
 def test_a_failure_is_told_even_when_the_ledger_cannot_be_written(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
