@@ -124,7 +124,7 @@ def plan(
         argv = (place.uv, "sync", *options, *groups, *extras)
         commands.append(Command(title, argv, cwd, _version_of(project)))
     elif dependencies.kind == "packages":
-        commands.append(Command(f"Install {', '.join(dependencies.packages)}", (*pip, *dependencies.packages), cwd))
+        commands += _packages(place, f"Install {', '.join(dependencies.packages)}", dependencies.packages)
     else:
         named = [posixpath.relpath(file, dependencies.directory or ".") for file in dependencies.files]
         takes_extras = dependencies.kind == "pylock" or any(name.endswith(".toml") for name in named)

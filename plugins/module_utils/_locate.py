@@ -56,7 +56,7 @@ class Dependencies:
     :param kind: ``uv`` (a lock file), ``pylock``, ``pyproject``, ``requirements`` or ``packages`` (no file at all).
     :param directory: where uv runs; empty for the root.
     :param files: what uv is given; for ``uv`` the lock file.
-    :param packages: requirements that no file names: the Django of a project that startproject made.
+    :param packages: requirements that nobody names: the Django of a project that startproject made.
     :param requires_python: what the files say about Python's version, as specifiers; empty when they say nothing.
     :param reason: for the operator, such as ``uv.lock``.
     :param notices: one sentence each, for the operator.
@@ -140,12 +140,15 @@ def _normal(path: str) -> str:
     return "" if normal == "." else normal
 
 
-def dependencies(files: Sequence[str], directory: str, wanted: Sequence[str], read: Reader) -> Dependencies:
+def dependencies(
+    files: Sequence[str], directory: str, wanted: Sequence[str], read: Reader, packages: Sequence[str] = ()
+) -> Dependencies:
     """Decide what names the dependencies of the app in ``directory``.
 
     The app's directory is looked at first, then those above it; in each, the strictest statement counts.
 
     :param wanted: the key ``dependencies.files``; wins over everything.
+    :param packages: the key ``dependencies.packages``; installed in any case, and enough where no file names anything.
     """
     levels = _levels(directory)
     if wanted:
@@ -168,9 +171,14 @@ def dependencies(files: Sequence[str], directory: str, wanted: Sequence[str], re
                 f"No file names dependencies, so {django} is installed, with which startproject made the project.",
             ),
         )
+    if packages:
+        return Dependencies(
+            "packages", directory, requires_python=_python_for(packages), reason="the key dependencies.packages"
+        )
     raise ReleaseError(
         "No file names the project's dependencies.",
-        cure="commit a uv.lock, pyproject.toml or requirements.txt, or name the file by dependencies.files.",
+        cure="commit a uv.lock, pyproject.toml or requirements.txt, name another file by dependencies.files, "
+        "or the packages themselves by dependencies.packages.",
     )
 
 

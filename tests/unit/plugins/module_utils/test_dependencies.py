@@ -66,7 +66,8 @@ PACKAGE = PROJECT + '[build-system]\nrequires = ["hatchling"]\n'
         (Dependencies("pyproject", files=("pyproject.toml",)), {}, {"pyproject.toml": PROJECT, "src/shop/a.py": ""}, "/code", [f"{PIP} -r pyproject.toml"]),
         (Dependencies("pyproject", files=("pyproject.toml",)), {}, {"pyproject.toml": PACKAGE, "src/shop/a.py": ""}, "/code", [f"{PIP} -r pyproject.toml", f"{PIP} --no-deps --editable ."]),
         (Dependencies("pyproject", files=("pyproject.toml",)), {}, {"pyproject.toml": PROJECT + "[tool.uv]\npackage = true\n"}, "/code", [f"{PIP} -r pyproject.toml", f"{PIP} --no-deps --editable ."]),
-        (Dependencies("packages", packages=("Django~=5.2.1",)), {}, {}, "/code", [f"{PIP} Django~=5.2.1"]),
+        (Dependencies("packages", packages=("Django~=5.2.1",)), {}, {}, "/code", [f"{PIP} -- Django~=5.2.1"]),
+        (Dependencies("packages"), {"packages": ["mezzanine"]}, {}, "/code", [f"{PIP} -- mezzanine"]),
         (Dependencies("pyproject", files=("setup.py",)), {}, {}, "/code", [f"{PIP} -r setup.py"]),
     ],
 )  # fmt: skip

@@ -195,7 +195,7 @@ def test_named_dependencies(
         ({"environment.yml": ""}, (), r"environment\.yml "),
         ({"requirements.in": ""}, (), r"requirements\.in .*\n.*uv pip compile"),
         ({"pyproject.toml": "x ="}, (), "no valid TOML"),
-        ({"manage.py": "", "shop/settings.py": "DEBUG = True"}, (), r"No file names .*\n.*uv\.lock"),
+        ({"manage.py": "", "shop/settings.py": "DEBUG = True"}, (), r"No file names .*\n.*uv\.lock.*packages"),
     ],
 )
 def test_no_dependencies(files: dict[str, str], wanted: tuple[str, ...], message: str) -> None:
@@ -226,6 +226,13 @@ def test_startproject(files: dict[str, str], directory: str, package: str, pytho
     found = decide(files, directory)
     assert (found.kind, found.packages, found.requires_python) == ("packages", (package,), python)
     assert package in found.notices[0]
+
+
+def test_packages_alone_are_enough() -> None:
+    files = {"manage.py": "", "shop/settings.py": "DEBUG = True"}
+    found = _locate.dependencies(sorted(files), "", (), files.__getitem__, ["mezzanine", "django>=6.0"])
+    # They are installed in any case, so they are not named a second time.
+    assert (found.kind, found.packages, found.requires_python) == ("packages", (), ">=3.12")
 
 
 @pytest.mark.parametrize(
