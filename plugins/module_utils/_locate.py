@@ -297,11 +297,6 @@ def _requirements(here: set[str], level: str) -> str:
             )
         if good:
             return posixpath.join(level, good[0])
-    if named:
-        shown = ", ".join(posixpath.join(level, file) for file in sorted(named))
-        raise ReleaseError(
-            f"No requirements file is for production by its name: {shown}", cure="name one by dependencies.files."
-        )
     return ""
 
 
@@ -370,14 +365,24 @@ OTHER_TOOLS = {
 
 
 def _refuse(files: Sequence[str], level: str, read: Reader) -> None:
-    """Stop at what another tool keeps, when nothing else names the dependencies."""
+    """Stop at what another tool or another machine needs, when nothing else names the dependencies."""
     cures = {posixpath.join(level, name): cure for name, cure in OTHER_TOOLS.items()}
     pyproject = posixpath.join(level, "pyproject.toml")
-    if pyproject in files and "poetry" in _toml(read, pyproject).get("tool", {}):
+    stated = _toml(read, pyproject) if pyproject in files else {}
+    if "poetry" in stated.get("tool", {}):
         cures[pyproject] = POETRY
+        if "build-system" in stated:
+            newest = f"; or take the newest versions that it allows, by `dependencies: {{files: [{pyproject}]}}`"
+            cures = {file: cure + newest if cure == POETRY else cure for file, cure in cures.items()}
     for file, cure in cures.items():
         if file in files:
             raise ReleaseError(f"{file} names the dependencies in a form that uv does not install.", cure=f"{cure}.")
+    named = sorted(posixpath.join(level, file) for file in _below(files, level) if _is_requirements(file))
+    if named:
+        raise ReleaseError(
+            f"No requirements file is for production by its name: {', '.join(named)}",
+            cure="name one by dependencies.files.",
+        )
 
 
 def _startproject(files: Sequence[str], directory: str, read: Reader) -> str:
