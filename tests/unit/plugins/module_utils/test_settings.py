@@ -136,10 +136,21 @@ def test_manage_that_overrules_everything_is_refused():
     assert choose_settings("a.settings", {}, text, []).module == "a.settings"
 
 
-def test_manage_without_settings_asks_for_the_key():
+@pytest.mark.parametrize(
+    ("files", "package", "cure"),
+    [
+        (["a/settings.py"], "", "name them: `settings: a.settings`"),
+        (["a/local_settings.py", "a/settings.py"], "", "name them: `settings: a.settings`"),
+        (["a/tests/settings.py", "a/web/settings/__init__.py"], "", "name them: `settings: a.web.settings`"),
+        (["a/b/settings.py", "z/settings.py"], "", "`settings: z.settings` (found: z.settings, a.b.settings)"),
+        (["__init__.py", "settings.py"], "shop", "name them: `settings: shop.settings`"),
+        ([], "", "name them: `settings: package.settings`"),
+    ],
+)
+def test_manage_without_settings_asks_for_the_key(files: list[str], package: str, cure: str):
     with pytest.raises(ReleaseError) as caught:
-        choose_settings("", {}, "print('hello')", ["manage.py", "a/settings.py"])
-    assert caught.value.cure == "name them: `settings: a.settings`"
+        choose_settings("", {}, "print('hello')", ["manage.py", *files], package=package)
+    assert caught.value.cure.endswith(cure)
 
 
 def test_a_manage_py_that_leaves_it_to_others_is_helped_by_the_entry_points():
