@@ -268,7 +268,7 @@ BUILD_PACKAGES = (
     (r"xmlsec1?\b.{0,60}not found|xmlsec/\w+\.h|pkg-config.{0,60}xmlsec", "libxmlsec1-dev libxml2-dev pkg-config"),
     (r"libxml2 and libxslt development|libxml/\w+\.h|libxslt/\w+\.h|xslt-config", "libxml2-dev libxslt1-dev"),
     (r"\bffi\.h\b|\blibffi\b", "libffi-dev"),
-    (r"openssl/\w+\.h|Could not find directory of OpenSSL|OpenSSL libraries", "libssl-dev pkg-config"),
+    (r"openssl/\w+\.h|Could not find directory of OpenSSL|OpenSSL libraries|libcrypto\.pc", "libssl-dev pkg-config"),
     (r"library files could not be found for jpeg|jpeglib\.h|DependencyException: jpeg", "libjpeg-dev zlib1g-dev"),
     (r"library files could not be found for zlib|\bzlib\.h|DependencyException: zlib", "zlib1g-dev"),
     (r"Dependency \W?cairo|\bcairo\.h|No package 'cairo'", "libcairo2-dev pkg-config"),
@@ -296,6 +296,7 @@ BUILD_PACKAGES = (
 )
 # The same for packages that are known to need something, because a compiler that is missing hides what else is missing.
 KNOWN_PACKAGES = {
+    "borgbackup": "libacl1-dev liblz4-dev libssl-dev libxxhash-dev libzstd-dev pkg-config",
     "lxml": "libxml2-dev libxslt1-dev",
     "mysqlclient": "default-libmysqlclient-dev pkg-config",
     "pillow": "libjpeg-dev zlib1g-dev",

@@ -102,7 +102,10 @@ def _cure_import(report: Mapping[str, t.Any]) -> str:
             f'name one that fits by `dependencies: {{packages: ["{package}<..."]}}`'
         )
     provider = _PROVIDERS.get(package, f"what provides {module}")
-    return f"add {provider} to the project's requirements or to `dependencies.packages`, or choose other `settings`"
+    return (
+        f"add {provider} to the project's requirements or to `dependencies.packages`, name the extra or group that "
+        "brings it (`dependencies.extras`, `dependencies.groups`), or choose other `settings`"
+    )
 
 
 def _cure_path(report: Mapping[str, t.Any], code: str) -> str:

@@ -138,6 +138,7 @@ BUILD = (
     [
         ("Error: pg_config executable not found.", "libpq-dev"),
         ("fatal error: libpq-fe.h: No such file or directory", "libpq-dev"),
+        ("Could not find crypto lib/headers, please ensure libcrypto.pc is in PKG_CONFIG_PATH.", "libssl-dev"),
         ("error: [Errno 2] No such file or directory: 'gcc'", "build-essential"),
         ("error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory", "build-essential"),
         ("meson.build:1:0: ERROR: Unknown compiler(s): [['cc'], ['gcc']]", "build-essential"),
