@@ -104,11 +104,12 @@ def plan(
     wanted: Mapping[str, Any],
     files: Sequence[str],
     read: Callable[[str], str],
+    directory: str = "",
 ) -> list[Command]:
     """Everything that makes the venv, in order.
 
     :param wanted: the record's ``dependencies``: groups, extras and packages.
-    :param files: ``_locate.list_files``; ``read``: ``_locate.reader``.
+    :param files: ``_locate.list_files``; ``read``: ``_locate.reader``; ``directory``: ``_locate.locate``.
     """
     cwd = posixpath.join(place.code, dependencies.directory).rstrip("/")
     groups = [option for group in wanted.get("groups", ()) for option in ("--group", group)]
@@ -136,7 +137,9 @@ def plan(
         hashes = ["--require-hashes"] if _has_hashes(dependencies, read) else []
         requirements = [option for name in named for option in ("-r", name)]
         commands.append(Command(title, (*pip, *hashes, *groups, *extras, *requirements), cwd, _version_of(project)))
-        if dependencies.kind == "pyproject" and _only_importable_when_installed(dependencies, project, files):
+        if dependencies.kind == "pyproject" and _only_importable_when_installed(
+            dependencies, project, files, directory
+        ):
             argv = (*pip, "--no-deps", "--editable", ".")
             commands.append(Command("Install the project itself", argv, cwd, _version_of(project)))
     return commands + _packages(place, "Install what dependencies.packages names", wanted.get("packages", ()))
@@ -175,14 +178,18 @@ def _has_hashes(dependencies: Dependencies, read: Callable[[str], str]) -> bool:
 
 
 def _only_importable_when_installed(
-    dependencies: Dependencies, project: Mapping[str, Any], files: Sequence[str]
+    dependencies: Dependencies, project: Mapping[str, Any], files: Sequence[str], directory: str
 ) -> bool:
-    """Whether the code is a package in ``src``, away from manage.py, or says itself that it is to be installed."""
+    """Whether the code is a package in ``src``, away from manage.py, or one that manage.py itself is part of.
+
+    Or says itself that it is to be installed, or not.
+    """
     package = project.get("tool", {}).get("uv", {}).get("package")
     source = posixpath.join(dependencies.directory, "src/")
     inside = [file for file in files if file.startswith(source)]
     away = any(file.endswith(".py") for file in inside) and not any(file.endswith("manage.py") for file in inside)
-    return bool(package if package is not None else "build-system" in project and away)
+    around = directory != dependencies.directory and posixpath.join(directory, "__init__.py") in files
+    return bool(package if package is not None else "build-system" in project and (away or around))
 
 
 def install(runner: Runner, place: Place, commands: Sequence[Command], environment_file: str = "") -> dict[str, str]:

@@ -378,7 +378,7 @@ def build(app: App, release: Release, options: Options) -> dict[str, t.Any]:
         )
         place = place_of(release, options)
         _python.ensure_python(place.uv, interpreter, options.environment)
-        commands = _dependencies.plan(place, found, interpreter, wanted, files, read)
+        commands = _dependencies.plan(place, found, interpreter, wanted, files, read, directory)
         installed = _dependencies.install(app.runner, place, commands, release.environment_file)
         server = record["server"]["kind"]
         added = add_missing(release, place, installed, "" if server == "auto" else server)

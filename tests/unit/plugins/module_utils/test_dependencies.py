@@ -81,6 +81,22 @@ def test_plan(
 
 
 @pytest.mark.parametrize(
+    ("files", "directory", "installed"),
+    [
+        ({"shop/manage.py", "shop/__init__.py"}, "shop", True),
+        ({"src/shop/manage.py", "src/shop/__init__.py"}, "src/shop", True),
+        ({"site/manage.py", "site/shop/__init__.py"}, "site", False),
+        ({"manage.py", "__init__.py"}, "", False),
+    ],
+)
+def test_a_package_that_holds_manage_py_is_installed(files: set[str], directory: str, installed: bool) -> None:
+    dependencies = Dependencies("pyproject", files=("pyproject.toml",))
+    texts = {**dict.fromkeys(files, ""), "pyproject.toml": PACKAGE}
+    plan = _dependencies.plan(PLACE, dependencies, SERVER, {}, sorted(texts), texts.__getitem__, directory)
+    assert ("--editable" in plan[-1].argv) == installed
+
+
+@pytest.mark.parametrize(
     ("requires", "env"),
     [
         ('"setuptools>=70", "setuptools-scm[toml]>=8"', {"SETUPTOOLS_SCM_PRETEND_VERSION_FOR_MY_SHOP": "0"}),
