@@ -8,6 +8,7 @@ Nothing else in the collection builds such a name; roles and modules take it fro
 
 from __future__ import annotations
 
+import posixpath
 import re
 import typing as t
 import zlib
@@ -71,7 +72,7 @@ def record(app: Mapping[str, t.Any]) -> Record:
             "key": app["source"]["key"] or "",
             "path": app["source"]["path"] or "",
         },
-        "directory": (app["directory"] or "").removeprefix("./").strip("/").removeprefix("."),
+        "directory": posixpath.normpath(app["directory"]) if app["directory"] else "",
         "settings": app["settings"] or "",
         "python": app["python"] or "",
         "packages": _packages(app, database),

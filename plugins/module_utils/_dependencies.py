@@ -104,11 +104,12 @@ def plan(
     wanted: Mapping[str, Any],
     files: Sequence[str],
     read: Callable[[str], str],
+    directory: str = "",
 ) -> list[Command]:
     """Everything that makes the venv, in order.
 
     :param wanted: the record's ``dependencies``: groups, extras and packages.
-    :param files: ``_locate.list_files``; ``read``: ``_locate.reader``.
+    :param files: ``_locate.list_files``; ``read``: ``_locate.reader``; ``directory``: ``_locate.locate``.
     """
     cwd = posixpath.join(place.code, dependencies.directory).rstrip("/")
     groups = [option for group in wanted.get("groups", ()) for option in ("--group", group)]
@@ -124,7 +125,7 @@ def plan(
         argv = (place.uv, "sync", *options, *groups, *extras)
         commands.append(Command(title, argv, cwd, _version_of(project)))
     elif dependencies.kind == "packages":
-        commands.append(Command(f"Install {', '.join(dependencies.packages)}", (*pip, *dependencies.packages), cwd))
+        commands += _packages(place, f"Install {', '.join(dependencies.packages)}", dependencies.packages)
     else:
         named = [posixpath.relpath(file, dependencies.directory or ".") for file in dependencies.files]
         takes_extras = dependencies.kind == "pylock" or any(name.endswith(".toml") for name in named)
@@ -136,7 +137,9 @@ def plan(
         hashes = ["--require-hashes"] if _has_hashes(dependencies, read) else []
         requirements = [option for name in named for option in ("-r", name)]
         commands.append(Command(title, (*pip, *hashes, *groups, *extras, *requirements), cwd, _version_of(project)))
-        if dependencies.kind == "pyproject" and _only_importable_when_installed(dependencies, project, files):
+        if dependencies.kind == "pyproject" and _only_importable_when_installed(
+            dependencies, project, files, directory
+        ):
             argv = (*pip, "--no-deps", "--editable", ".")
             commands.append(Command("Install the project itself", argv, cwd, _version_of(project)))
     return commands + _packages(place, "Install what dependencies.packages names", wanted.get("packages", ()))
@@ -175,14 +178,18 @@ def _has_hashes(dependencies: Dependencies, read: Callable[[str], str]) -> bool:
 
 
 def _only_importable_when_installed(
-    dependencies: Dependencies, project: Mapping[str, Any], files: Sequence[str]
+    dependencies: Dependencies, project: Mapping[str, Any], files: Sequence[str], directory: str
 ) -> bool:
-    """Whether the code is a package in ``src``, away from manage.py, or says itself that it is to be installed."""
+    """Whether the code is a package in ``src``, away from manage.py, or one that manage.py itself is part of.
+
+    Or says itself that it is to be installed, or not.
+    """
     package = project.get("tool", {}).get("uv", {}).get("package")
     source = posixpath.join(dependencies.directory, "src/")
     inside = [file for file in files if file.startswith(source)]
     away = any(file.endswith(".py") for file in inside) and not any(file.endswith("manage.py") for file in inside)
-    return bool(package if package is not None else "build-system" in project and away)
+    around = directory != dependencies.directory and posixpath.join(directory, "__init__.py") in files
+    return bool(package if package is not None else "build-system" in project and (away or around))
 
 
 def install(runner: Runner, place: Place, commands: Sequence[Command], environment_file: str = "") -> dict[str, str]:
@@ -268,7 +275,7 @@ BUILD_PACKAGES = (
     (r"xmlsec1?\b.{0,60}not found|xmlsec/\w+\.h|pkg-config.{0,60}xmlsec", "libxmlsec1-dev libxml2-dev pkg-config"),
     (r"libxml2 and libxslt development|libxml/\w+\.h|libxslt/\w+\.h|xslt-config", "libxml2-dev libxslt1-dev"),
     (r"\bffi\.h\b|\blibffi\b", "libffi-dev"),
-    (r"openssl/\w+\.h|Could not find directory of OpenSSL|OpenSSL libraries", "libssl-dev pkg-config"),
+    (r"openssl/\w+\.h|Could not find directory of OpenSSL|OpenSSL libraries|libcrypto\.pc", "libssl-dev pkg-config"),
     (r"library files could not be found for jpeg|jpeglib\.h|DependencyException: jpeg", "libjpeg-dev zlib1g-dev"),
     (r"library files could not be found for zlib|\bzlib\.h|DependencyException: zlib", "zlib1g-dev"),
     (r"Dependency \W?cairo|\bcairo\.h|No package 'cairo'", "libcairo2-dev pkg-config"),
@@ -296,6 +303,7 @@ BUILD_PACKAGES = (
 )
 # The same for packages that are known to need something, because a compiler that is missing hides what else is missing.
 KNOWN_PACKAGES = {
+    "borgbackup": "libacl1-dev liblz4-dev libssl-dev libxxhash-dev libzstd-dev pkg-config",
     "lxml": "libxml2-dev libxslt1-dev",
     "mysqlclient": "default-libmysqlclient-dev pkg-config",
     "pillow": "libjpeg-dev zlib1g-dev",

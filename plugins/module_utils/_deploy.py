@@ -325,7 +325,8 @@ def build(app: App, release: Release, options: Options) -> dict[str, t.Any]:
     files = _locate.list_files(release.code)
     read = _locate.reader(release.code)
     directory = release.facts["directory"]
-    found = _locate.dependencies(files, directory, record["dependencies"]["files"], read)
+    wanted = record["dependencies"]
+    found = _locate.dependencies(files, directory, wanted["files"], read, wanted["packages"])
     interpreter = _python.choose(
         record["python"],
         _locate.python_version_file(files, directory, read),
@@ -334,7 +335,7 @@ def build(app: App, release: Release, options: Options) -> dict[str, t.Any]:
     )
     place = place_of(release, options)
     _python.ensure_python(place.uv, interpreter, options.environment)
-    commands = _dependencies.plan(place, found, interpreter, record["dependencies"], files, read)
+    commands = _dependencies.plan(place, found, interpreter, wanted, files, read, directory)
     installed = _dependencies.install(app.runner, place, commands, release.environment_file)
     server = record["server"]["kind"]
     added = add_missing(release, place, installed, "" if server == "auto" else server)

@@ -56,7 +56,7 @@ class Dependencies:
     :param kind: ``uv`` (a lock file), ``pylock``, ``pyproject``, ``requirements`` or ``packages`` (no file at all).
     :param directory: where uv runs; empty for the root.
     :param files: what uv is given; for ``uv`` the lock file.
-    :param packages: requirements that no file names: the Django of a project that startproject made.
+    :param packages: requirements that nobody names: the Django of a project that startproject made.
     :param requires_python: what the files say about Python's version, as specifiers; empty when they say nothing.
     :param reason: for the operator, such as ``uv.lock``.
     :param notices: one sentence each, for the operator.
@@ -140,12 +140,15 @@ def _normal(path: str) -> str:
     return "" if normal == "." else normal
 
 
-def dependencies(files: Sequence[str], directory: str, wanted: Sequence[str], read: Reader) -> Dependencies:
+def dependencies(
+    files: Sequence[str], directory: str, wanted: Sequence[str], read: Reader, packages: Sequence[str] = ()
+) -> Dependencies:
     """Decide what names the dependencies of the app in ``directory``.
 
     The app's directory is looked at first, then those above it; in each, the strictest statement counts.
 
     :param wanted: the key ``dependencies.files``; wins over everything.
+    :param packages: the key ``dependencies.packages``; installed in any case, and enough where no file names anything.
     """
     levels = _levels(directory)
     if wanted:
@@ -168,9 +171,14 @@ def dependencies(files: Sequence[str], directory: str, wanted: Sequence[str], re
                 f"No file names dependencies, so {django} is installed, with which startproject made the project.",
             ),
         )
+    if packages:
+        return Dependencies(
+            "packages", directory, requires_python=_python_for(packages), reason="the key dependencies.packages"
+        )
     raise ReleaseError(
         "No file names the project's dependencies.",
-        cure="commit a uv.lock, pyproject.toml or requirements.txt, or name the file by dependencies.files.",
+        cure="commit a uv.lock, pyproject.toml or requirements.txt, name another file by dependencies.files, "
+        "or the packages themselves by dependencies.packages.",
     )
 
 
@@ -289,11 +297,6 @@ def _requirements(here: set[str], level: str) -> str:
             )
         if good:
             return posixpath.join(level, good[0])
-    if named:
-        shown = ", ".join(posixpath.join(level, file) for file in sorted(named))
-        raise ReleaseError(
-            f"No requirements file is for production by its name: {shown}", cure="name one by dependencies.files."
-        )
     return ""
 
 
@@ -362,14 +365,24 @@ OTHER_TOOLS = {
 
 
 def _refuse(files: Sequence[str], level: str, read: Reader) -> None:
-    """Stop at what another tool keeps, when nothing else names the dependencies."""
+    """Stop at what another tool or another machine needs, when nothing else names the dependencies."""
     cures = {posixpath.join(level, name): cure for name, cure in OTHER_TOOLS.items()}
     pyproject = posixpath.join(level, "pyproject.toml")
-    if pyproject in files and "poetry" in _toml(read, pyproject).get("tool", {}):
+    stated = _toml(read, pyproject) if pyproject in files else {}
+    if "poetry" in stated.get("tool", {}):
         cures[pyproject] = POETRY
+        if "build-system" in stated:
+            newest = f"; or take the newest versions that it allows, by `dependencies: {{files: [{pyproject}]}}`"
+            cures = {file: cure + newest if cure == POETRY else cure for file, cure in cures.items()}
     for file, cure in cures.items():
         if file in files:
             raise ReleaseError(f"{file} names the dependencies in a form that uv does not install.", cure=f"{cure}.")
+    named = sorted(posixpath.join(level, file) for file in _below(files, level) if _is_requirements(file))
+    if named:
+        raise ReleaseError(
+            f"No requirements file is for production by its name: {', '.join(named)}",
+            cure="name one by dependencies.files.",
+        )
 
 
 def _startproject(files: Sequence[str], directory: str, read: Reader) -> str:

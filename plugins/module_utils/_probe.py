@@ -39,18 +39,20 @@ plain_getitem = type(os.environ).__getitem__
 
 
 def watched_getitem(self, name):
-    frame, found = sys._getframe(1), None
+    frame, found, own = sys._getframe(1), None, True
     while frame is not None and found is None:
         if frame.f_code.co_name == "<module>" or "__qualname__" in frame.f_locals:
             found = inside(frame.f_code.co_filename)
             line = frame.f_lineno
+            # A library that looks something up while it is imported asks for itself, seldom for the project.
+            own = own and found is not None
         frame = frame.f_back
     try:
         value = plain_getitem(self, name)
     except KeyError:
         value = None
     if found and isinstance(name, str) and not NOISE.match(name):
-        read = {"name": name, "set": value is not None, "path": found, "line": line}
+        read = {"name": name, "set": value is not None, "path": found, "line": line, "own": own}
         if read not in REPORT["reads"]:
             REPORT["reads"].append(read)
     if value is None:

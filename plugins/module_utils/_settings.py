@@ -233,8 +233,9 @@ def examine(
     cwd = os.path.normpath(os.path.join(code, directory))
     prefix = f"{directory.strip('/')}/" if directory.strip("/") else ""
     below = [path.removeprefix(prefix) for path in files if path.startswith(prefix)]
-    entries = [read(prefix + path) for path in below if path.endswith(("/wsgi.py", "/asgi.py"))]
-    choice = choose_settings(record["settings"], environment, read(f"{prefix}manage.py"), below, entries)
+    entries = [read(prefix + path) for path in below if os.path.basename(path) in ("wsgi.py", "asgi.py")]
+    package = os.path.basename(cwd) if "__init__.py" in below else ""
+    choice = choose_settings(record["settings"], environment, read(f"{prefix}manage.py"), below, entries, package)
 
     def load(module: str, mode: str) -> dict[str, t.Any]:
         report = probe(

@@ -74,7 +74,12 @@ def settings_candidates(files: Sequence[str], near: str) -> list[str]:
 
 
 def choose_settings(
-    wanted: str, environment: Mapping[str, str], manage_py: str, files: Sequence[str], entries: Sequence[str] = ()
+    wanted: str,
+    environment: Mapping[str, str],
+    manage_py: str,
+    files: Sequence[str],
+    entries: Sequence[str] = (),
+    package: str = "",
 ) -> Choice:
     """Choose the settings module: the app's key, else its environment, else manage.py's default.
 
@@ -83,6 +88,7 @@ def choose_settings(
     :param manage_py: the text of manage.py.
     :param files: paths relative to the directory of manage.py.
     :param entries: the texts of wsgi.py and asgi.py, for a manage.py that leaves it all to another module.
+    :param package: name of the package that manage.py stands in itself; empty for none.
     :raises ReleaseError: when none is named, the default looks like development, or manage.py overrules the choice.
     """
     manage = read_manage(manage_py)
@@ -99,9 +105,7 @@ def choose_settings(
         others = {read_manage(text).default for text in entries} - {""}
         default = others.pop() if len(others) == 1 else ""
     if not default:
-        found = [path.removesuffix(".py").replace("/", ".") for path in files if path.endswith("settings.py")]
-        cure = f"name them: `settings: {found[0] if found else 'package.settings'}`"
-        raise ReleaseError("manage.py does not say which settings it uses.", cure)
+        raise ReleaseError("manage.py does not say which settings it uses.", _name_one(files, package))
     candidates = settings_candidates(files, default)
     if looks_like_development(default):
         raise ReleaseError(
@@ -109,6 +113,15 @@ def choose_settings(
             choose_one_of(candidates, default),
         )
     return Choice(default, "manage.py", tuple(candidates))
+
+
+def _name_one(files: Sequence[str], package: str) -> str:
+    """A cure: the settings among the files, those nearest to manage.py first."""
+    paths = [path for path in files if re.search(r"(^|/)settings(\.py|/__init__\.py)$", path) and "test" not in path]
+    modules = [path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in paths]
+    found = [f"{package}.{module}".lstrip(".") for module in sorted(modules, key=lambda module: module.count("."))]
+    more = f" (found: {', '.join(found)})" if len(found) > 1 else ""
+    return f"name them: `settings: {found[0] if found else 'package.settings'}`{more}"
 
 
 def choose_one_of(candidates: Sequence[str], default: str) -> str:

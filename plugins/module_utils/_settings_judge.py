@@ -23,6 +23,13 @@ _STAGES = {
     "urls": "The project's URLs did not load with the settings {}",
     "checks": "Django's system checks did not run with the settings {}",
 }
+# Modules that Python has dropped, with the last version that has them.
+_LEFT_PYTHON = {
+    **dict.fromkeys(("asynchat", "asyncore", "distutils", "imp", "smtpd"), "3.11"),
+    **dict.fromkeys(("cgi", "cgitb", "crypt", "imghdr", "pipes", "sndhdr", "telnetlib", "uu", "xdrlib"), "3.12"),
+}
+# What provides a module that a new environment has no more, though old projects take it for granted.
+_PROVIDERS = {"pkg_resources": "setuptools<81"}
 # How many names of variables a message holds at most.
 _MOST_NAMES = 12
 
@@ -53,15 +60,16 @@ def explain_failure(report: Mapping[str, t.Any], module: str, code: str) -> Rele
 
 def _cure_failure(report: Mapping[str, t.Any], code: str) -> str:
     error = report["error"]
-    unset = list(dict.fromkeys(read["name"] for read in report["reads"] if not read["set"]))
+    reads = [read for read in report["reads"] if not read["set"]]
+    unset = list(dict.fromkeys(read["name"] for read in reads if read["own"]))
     last = error["frames"][-1] if error["frames"] else {}
-    wanted = [name for name in unset if re.search(rf"\b{re.escape(name)}\b", error["message"])] or list(
-        dict.fromkeys(
-            read["name"]
-            for read in report["reads"]
-            if not read["set"] and (read["path"], read["line"]) == (last.get("path"), last.get("line"))
-        )
-    )
+    named = [read["name"] for read in reads if re.search(rf"\b{re.escape(read['name'])}\b", error["message"])]
+    here = [
+        read["name"]
+        for read in reads
+        if read["own"] and (read["path"], read["line"]) == (last.get("path"), last.get("line"))
+    ]
+    wanted = list(dict.fromkeys(named or here))
     path = _cure_path(report, code)
     if path:
         return path
@@ -69,21 +77,42 @@ def _cure_failure(report: Mapping[str, t.Any], code: str) -> str:
         others = [name for name in unset if name not in wanted][:_MOST_NAMES]
         more = f" (looked up as well, and not set: {', '.join(others)})" if others else ""
         return "set `env: {" + ", ".join(f"{name}: ..." for name in wanted) + "}`" + more
-    if error["module"]:
-        return (
-            f"add what provides {error['module']} to the project's requirements or to `dependencies.packages`, "
-            "or choose other `settings`"
-        )
+    other = _cure_import(report)
+    if other:
+        return other
     if report["stage"] in ("manage", "settings") and unset:
         return f"set what is needed by `env`; looked up and not set: {', '.join(unset[:_MOST_NAMES])}"
     return "repair the project, or choose other `settings`"
+
+
+def _cure_import(report: Mapping[str, t.Any]) -> str:
+    """The cure when something is not there to be imported; empty for other failures."""
+    error = report["error"]
+    # "cannot import name 'ugettext_lazy' from 'django.utils.translation' (/srv/…/site-packages/…)"
+    name = re.search(r"cannot import name .* from '([^']+)' \(\S*/site-packages/", error["message"])
+    module = name[1] if name else error["module"]
+    if not module:
+        return ""
+    package = module.partition(".")[0]
+    if module in _LEFT_PYTHON:
+        return f'{module} is no part of Python any more: set `python: "{_LEFT_PYTHON[module]}"`, the last that has it'
+    if name or (module != package and package not in {known.partition(".")[0] for known in report["files"]}):
+        return (
+            f"the project was written for another version of {package} than the one that was installed: lock it, or "
+            f'name one that fits by `dependencies: {{packages: ["{package}<..."]}}`'
+        )
+    provider = _PROVIDERS.get(package, f"what provides {module}")
+    return (
+        f"add {provider} to the project's requirements or to `dependencies.packages`, name the extra or group that "
+        "brings it (`dependencies.extras`, `dependencies.groups`), or choose other `settings`"
+    )
 
 
 def _cure_path(report: Mapping[str, t.Any], code: str) -> str:
     """The cure when the project does not find, or may not write, something in its code; empty for other failures."""
     message = report["error"]["message"]
     # "[Errno 30] Read-only file system: '/srv/shop/releases/1/code/data'"
-    found = re.search(r"^\[Errno (2|13|30)\] .*?: '([^']+)'", message)
+    found = re.search(r"^\[Errno (2|13|30)\] .*?: b?'([^']+)'", message)
     if "Unable to configure handler" in message:
         paths = report["settings"].get("log_files", ())
     elif not found or not within(found[2], code):
@@ -93,6 +122,13 @@ def _cure_path(report: Mapping[str, t.Any], code: str) -> str:
     else:
         paths = [found[2]]
     directories = dict.fromkeys(_directory(path, code) for path in paths if within(path, code))
+    for directory in directories:
+        # What is shared does not change with a release any more.
+        if any(within(file, directory) for file in report["files"].values()):
+            return (
+                f"an app may not write its own code, and {directory} holds some: have the settings name another place, "
+                "by a file of your own in `files` or by `env`; `${paths.data}` is the app's"
+            )
     return (
         "an app may not write its own code: log to standard error, or keep what it writes by "
         f"`shared_paths: [{', '.join(directories) or '...'}]`"

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: release_info
-short_description: Tell which releases of the Django apps are on a server
+short_description: Tell what is live on a server, and how it fares
 version_added: 1.0.0
 description:
-  - Reads the link, the ledger and systemd's state of any number of apps, and asks each live release for its health
-    page.
+  - Tells of any number of apps which release is live, asks it for its health page, and for the migrations that its
+    database has not seen.
+  - Tells also what a rollback could go to, what is being deployed at this moment, whether the app is closed for
+    maintenance, and how long its certificate lasts.
+  - What cannot be found out is told under C(problems), and keeps nothing else back.
 options:
   apps:
     description: Complete records of the apps, as the filter P(groundcrew.django.app_records#filter) makes them.
@@ -39,72 +42,103 @@ EXAMPLES = r"""
 
 RETURN = r"""
 apps:
-  description:
-    - One entry an app, in the order given. Its C(release) is empty where nothing is live.
-    - C(previous) are the good releases that are still on the server, the newest first.
+  description: One entry an app, in the order given.
   type: list
   elements: dict
   returned: always
-  sample:
-    - name: shop
-      release: 20261122-145017-1a2b3c4d
-      described: main at 1a2b3c4d
-      revision: 1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d
-      since: "2026-11-22T14:51:02Z"
-      who: alice@laptop
-      service: active
-      health: "200"
-      previous: [20261121-090000-0a1b2c3d]
+  contains:
+    name:
+      description: The app.
+      type: str
+      sample: shop
+    release:
+      description: Id of the live release; empty where nothing is live.
+      type: str
+      sample: 20261122-145017-1a2b3c4d
+    described:
+      description: Which version that is, in words.
+      type: str
+      sample: main at 1a2b3c4d
+    revision:
+      description: The revision of its source.
+      type: str
+      sample: 1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d
+    since:
+      description: When it went live, UTC in ISO 8601.
+      type: str
+      sample: "2026-11-22T14:51:02Z"
+    who:
+      description: Who deployed it, and from where.
+      type: str
+      sample: alice@laptop
+    service:
+      description: What systemd says of its service.
+      type: str
+      sample: active
+    health:
+      description: Status of its health page, or V(no answer).
+      type: str
+      sample: "200"
+    healthy:
+      description: Whether that is a status that the app's description calls healthy; null where nothing is live.
+      type: bool
+      sample: true
+    previous:
+      description: The releases that a rollback can go to, the best first.
+      type: list
+      elements: str
+      sample: [20261121-090000-0a1b2c3d]
+    at_work:
+      description: The deploy or rollback that is at work right now, in its own words; empty where there is none.
+      type: str
+      sample: "shop: deploy by bob@desk since 2026-11-22 18:20:11 UTC"
+    draining:
+      description: Releases that serve their last visitors before they are stopped.
+      type: list
+      elements: str
+      sample: [20261121-090000-0a1b2c3d]
+    maintenance:
+      description: Whether the app is closed for maintenance.
+      type: bool
+      sample: false
+    pending_migrations:
+      description:
+        - Migrations of the live release that its database has not seen. Null where there is no database, or where it
+          cannot be found out.
+      type: list
+      elements: str
+      sample: [shop.0007_price]
+    certificate:
+      description:
+        - C(days) that the certificate has left, and whether it is C(self_signed), which is what nginx starts with. Null
+          where there is none.
+      type: dict
+      sample: {"days": 61, "self_signed": false}
+    problems:
+      description: What could not be found out, and why.
+      type: list
+      elements: str
+      sample: []
 """
 
-import http.client
-import os
-import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.groundcrew.django.plugins.module_utils import _ledger, _live
-from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
-from ansible_collections.groundcrew.django.plugins.module_utils._release import App, health_question
-
-
-def describe(app: App) -> dict[str, t.Any]:
-    """What there is to know of one app."""
-    live = app.live
-    present = os.listdir(app.paths["releases"]) if live else []
-    entry = app.ledger.find(live)
-    health = ""
-    if live:
-        try:
-            health = str(health_question(app, live)()[0])
-        except (OSError, http.client.HTTPException):
-            health = "no answer"
-    return {
-        "name": app.name,
-        "release": live,
-        "described": entry.described if entry else "",
-        "revision": entry.revision if entry else "",
-        "since": entry.times.get("live", "") if entry else "",
-        "who": entry.who if entry else "",
-        "service": _live.systemctl("is-active", app.instance(live).service, check=False) if live else "",
-        "health": health,
-        "previous": [
-            old.id
-            for old in reversed(app.ledger.entries)
-            if old.state == _ledger.GOOD and old.id in present and old.id != live
-        ],
-    }
+from ansible_collections.groundcrew.django.plugins.module_utils._release import App
+from ansible_collections.groundcrew.django.plugins.module_utils._status import describe
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={"apps": {"type": "list", "elements": "dict", "required": True}}, supports_check_mode=True
     )
-    try:
-        apps = [describe(App(record)) for record in module.params["apps"]]
-    except ReleaseError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(changed=False, apps=apps)
+    apps = [App(record) for record in module.params["apps"]]
+    for app in apps:
+        module.no_log_values.update(app.secret_values())
+    # Most of the time goes into waiting for what the apps answer.
+    with ThreadPoolExecutor() as pool:
+        module.exit_json(changed=False, apps=list(pool.map(describe, apps)))
 
 
 if __name__ == "__main__":

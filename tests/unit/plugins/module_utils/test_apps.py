@@ -197,7 +197,9 @@ def test_the_full_record() -> None:
         ({"server": {"kind": "uvicorn"}}, "server", record(server="uvicorn")["server"]),
         ({}, "server", {"kind": "auto", "entry": "", "workers": None, "threads": None, "timeout": 60}),
         ({"health": "/up"}, "health", {"path": "/up", "status": []}),
-        ({"directory": "."}, "directory", ""),
+        # The root chosen on purpose is not the same as nothing chosen.
+        ({"directory": "."}, "directory", "."),
+        ({"directory": "./.site/"}, "directory", ".site"),
         ({}, "directory", ""),
         ({}, "source", {**record()["source"], "kind": "repo", "version": "HEAD", "key": ""}),
         (

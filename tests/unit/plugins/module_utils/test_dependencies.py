@@ -66,7 +66,8 @@ PACKAGE = PROJECT + '[build-system]\nrequires = ["hatchling"]\n'
         (Dependencies("pyproject", files=("pyproject.toml",)), {}, {"pyproject.toml": PROJECT, "src/shop/a.py": ""}, "/code", [f"{PIP} -r pyproject.toml"]),
         (Dependencies("pyproject", files=("pyproject.toml",)), {}, {"pyproject.toml": PACKAGE, "src/shop/a.py": ""}, "/code", [f"{PIP} -r pyproject.toml", f"{PIP} --no-deps --editable ."]),
         (Dependencies("pyproject", files=("pyproject.toml",)), {}, {"pyproject.toml": PROJECT + "[tool.uv]\npackage = true\n"}, "/code", [f"{PIP} -r pyproject.toml", f"{PIP} --no-deps --editable ."]),
-        (Dependencies("packages", packages=("Django~=5.2.1",)), {}, {}, "/code", [f"{PIP} Django~=5.2.1"]),
+        (Dependencies("packages", packages=("Django~=5.2.1",)), {}, {}, "/code", [f"{PIP} -- Django~=5.2.1"]),
+        (Dependencies("packages"), {"packages": ["mezzanine"]}, {}, "/code", [f"{PIP} -- mezzanine"]),
         (Dependencies("pyproject", files=("setup.py",)), {}, {}, "/code", [f"{PIP} -r setup.py"]),
     ],
 )  # fmt: skip
@@ -77,6 +78,22 @@ def test_plan(
     assert " ".join(plan[0].argv) == "uv venv --no-project --allow-existing --python /usr/bin/python3 /venv"
     assert [" ".join(command.argv) for command in plan[1:]] == commands
     assert plan[1].cwd == cwd
+
+
+@pytest.mark.parametrize(
+    ("files", "directory", "installed"),
+    [
+        ({"shop/manage.py", "shop/__init__.py"}, "shop", True),
+        ({"src/shop/manage.py", "src/shop/__init__.py"}, "src/shop", True),
+        ({"site/manage.py", "site/shop/__init__.py"}, "site", False),
+        ({"manage.py", "__init__.py"}, "", False),
+    ],
+)
+def test_a_package_that_holds_manage_py_is_installed(files: set[str], directory: str, installed: bool) -> None:
+    dependencies = Dependencies("pyproject", files=("pyproject.toml",))
+    texts = {**dict.fromkeys(files, ""), "pyproject.toml": PACKAGE}
+    plan = _dependencies.plan(PLACE, dependencies, SERVER, {}, sorted(texts), texts.__getitem__, directory)
+    assert ("--editable" in plan[-1].argv) == installed
 
 
 @pytest.mark.parametrize(
@@ -137,6 +154,7 @@ BUILD = (
     [
         ("Error: pg_config executable not found.", "libpq-dev"),
         ("fatal error: libpq-fe.h: No such file or directory", "libpq-dev"),
+        ("Could not find crypto lib/headers, please ensure libcrypto.pc is in PKG_CONFIG_PATH.", "libssl-dev"),
         ("error: [Errno 2] No such file or directory: 'gcc'", "build-essential"),
         ("error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory", "build-essential"),
         ("meson.build:1:0: ERROR: Unknown compiler(s): [['cc'], ['gcc']]", "build-essential"),

@@ -190,6 +190,14 @@ def test_missing_variables_are_named_with_their_line(project: Project):
     assert "DB_HOST" in caught.value.cure
 
 
+def test_variables_of_libraries_are_told_from_those_of_the_project(project: Project):
+    library = project.scratch / "library"
+    library.mkdir()
+    (library / "imported.py").write_text("import os\nos.getenv('TRACE')\ndef ask(name): return os.getenv(name)\n")
+    project.add(f"import sys\nsys.path.append({str(library)!r})\nimport imported\nHOST = imported.ask('DB_HOST')\n")
+    assert {(read["name"], read["own"]) for read in project.probe()["reads"]} == {("TRACE", False), ("DB_HOST", True)}
+
+
 def test_variables_read_by_helpers_are_named_where_they_are_used(project: Project):
     project.write(
         "mysite/helpers.py", "import os\ndef flag(name):\n    return os.getenv('APP_' + name.upper(), '1') == '1'\n"

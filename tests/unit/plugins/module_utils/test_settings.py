@@ -136,10 +136,21 @@ def test_manage_that_overrules_everything_is_refused():
     assert choose_settings("a.settings", {}, text, []).module == "a.settings"
 
 
-def test_manage_without_settings_asks_for_the_key():
+@pytest.mark.parametrize(
+    ("files", "package", "cure"),
+    [
+        (["a/settings.py"], "", "name them: `settings: a.settings`"),
+        (["a/local_settings.py", "a/settings.py"], "", "name them: `settings: a.settings`"),
+        (["a/tests/settings.py", "a/web/settings/__init__.py"], "", "name them: `settings: a.web.settings`"),
+        (["a/b/settings.py", "z/settings.py"], "", "`settings: z.settings` (found: z.settings, a.b.settings)"),
+        (["__init__.py", "settings.py"], "shop", "name them: `settings: shop.settings`"),
+        ([], "", "name them: `settings: package.settings`"),
+    ],
+)
+def test_manage_without_settings_asks_for_the_key(files: list[str], package: str, cure: str):
     with pytest.raises(ReleaseError) as caught:
-        choose_settings("", {}, "print('hello')", ["manage.py", "a/settings.py"])
-    assert caught.value.cure == "name them: `settings: a.settings`"
+        choose_settings("", {}, "print('hello')", ["manage.py", *files], package=package)
+    assert caught.value.cure.endswith(cure)
 
 
 def test_a_manage_py_that_leaves_it_to_others_is_helped_by_the_entry_points():
@@ -431,10 +442,12 @@ def failure(
 ):
     frames = [{"path": "shop/settings.py", "line": 12}]
     error = {"type": kind, "message": message, "frames": frames, "module": module}
-    said = [{"name": name, "set": False, "path": "shop/settings.py", "line": line} for name, line in reads]
-    return explain_failure(
-        {"stage": stage, "error": error, "reads": said, "settings": settings or {}}, "shop.settings", CODE
-    )
+    said = [{"name": name, "set": False, "path": "shop/settings.py", "line": line, "own": True} for name, line in reads]
+    # What a library looks up while line 12 imports it.
+    said += [{"name": "LIBRARY_TRACE", "set": False, "path": "shop/settings.py", "line": 12, "own": False}]
+    files = {"shop": "shop/__init__.py", "shop.local": "shop/local/__init__.py"}
+    report = {"stage": stage, "error": error, "reads": said, "files": files, "settings": settings or {}}
+    return explain_failure(report, "shop.settings", CODE)
 
 
 @pytest.mark.parametrize(
@@ -456,6 +469,40 @@ def failure(
             "add what provides storages",
         ),
         (
+            {"kind": "ModuleNotFoundError", "message": "No module named 'pkg_resources'", "module": "pkg_resources"},
+            "No module named 'pkg_resources'",
+            "add setuptools<81 to",
+        ),
+        (
+            {"kind": "ModuleNotFoundError", "message": "No module named 'cgi'", "module": "cgi", "reads": [("A", 1)]},
+            "No module named 'cgi'",
+            'cgi is no part of Python any more: set `python: "3.12"`',
+        ),
+        (
+            {"kind": "ModuleNotFoundError", "message": "No module named 'shop.extra'", "module": "shop.extra"},
+            "No module named 'shop.extra'",
+            "add what provides shop.extra",
+        ),
+        (
+            {"kind": "ModuleNotFoundError", "message": "No module named 'django.urls.x'", "module": "django.urls.x"},
+            "No module named 'django.urls.x'",
+            "written for another version of django",
+        ),
+        (
+            {
+                "kind": "ImportError",
+                "message": "cannot import name 'ugettext' from 'django.utils' (/venv/lib/site-packages/django/x.py)",
+                "reads": [("A", 1)],
+            },
+            "cannot import name 'ugettext'",
+            '`dependencies: {packages: ["django<..."]}`',
+        ),
+        (
+            {"message": "'LIBRARY_TRACE'", "reads": [("A", 1)]},
+            "KeyError: 'LIBRARY_TRACE'",
+            "set `env: {LIBRARY_TRACE: ...}` (looked up as well, and not set: A)",
+        ),
+        (
             {"stage": "setup", "kind": "ValueError", "message": "Unable to configure handler 'file'"},
             "Django did not start",
             "shared_paths: [...]",
@@ -474,6 +521,11 @@ def failure(
             {"kind": "OSError", "message": f"[Errno 30] Read-only file system: '{CODE}/src/data'", "reads": [("A", 1)]},
             "OSError: [Errno 30] Read-only file system",
             "shared_paths: [src/data]",
+        ),
+        (
+            {"kind": "OSError", "message": f"[Errno 30] Read-only file system: b'{CODE}/shop/local/key.lock'"},
+            "OSError: [Errno 30] Read-only file system",
+            "and shop/local holds some: have the settings name another place",
         ),
         (
             {"kind": "FileNotFoundError", "message": f"[Errno 2] No such file or directory: '{CODE}/etc/shop.json'"},
