@@ -28,6 +28,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils import (
     _ledger,
     _live,
     _locate,
+    _migrations,
     _python,
     _secret_files,
     _source,
@@ -491,7 +492,7 @@ def migrate(app: App, release: Release, options: Options) -> dict[str, t.Any]:
     del options
     notes: list[str] = []
     if release.facts["database"]:
-        release.manage(["migrate", "--noinput", "--no-color"], "Migrate the database")
+        notes += _migrations.bring_up(release)
     commands = [(command, "migrated") for command in app.record["commands"]["migrated"]]
     if not app.ledger.first_done:
         commands += [(command, "first") for command in app.record["commands"]["first"]]

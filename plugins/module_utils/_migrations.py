@@ -349,6 +349,8 @@ def apply(release: Release, found: Plan, wishes: Mapping[str, t.Any]) -> list[st
         notes.append(dump(release, found.database, release.id))
     if found.settled:
         return notes
+    # Until somebody knows better: a process that is killed leaves no report.
+    found.applied = found.names
     try:
         report = _ask(release, "migrate", "Migrate the database", expected=found.names)
     except Failure as error:
@@ -356,6 +358,21 @@ def apply(release: Release, found: Plan, wishes: Mapping[str, t.Any]) -> list[st
         raise
     found.applied = list(report["done"])
     return [*notes, *_told(report)]
+
+
+def bring_up(release: Release) -> list[str]:
+    """Plan and apply, with the ledger knowing what a release has applied, whatever becomes of the release."""
+    found = plan(release, idle=True)
+    ledger = release.app.ledger
+    entry = ledger.find(release.id)
+    if entry and found.pending:
+        entry.migrations = found.names
+        ledger.save()
+    try:
+        return apply(release, found, release.app.record["migrations"])
+    finally:
+        if entry:
+            entry.migrations = found.applied
 
 
 def _told(report: Mapping[str, t.Any]) -> list[str]:
