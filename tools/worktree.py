@@ -10,6 +10,7 @@ DOCUMENTED = {
     "module": "plugins/modules/[!_]*.py",
     "filter": "plugins/filter/*.yml",
     "lookup": "plugins/lookup/[!_]*.py",
+    "test": "plugins/test/*.yml",
     "role": "roles/*",
 }
 
