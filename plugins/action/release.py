@@ -62,7 +62,19 @@ class ActionModule(ActionBase):
         return result
 
     def _release(self, args: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
-        return self._execute_module(module_name="groundcrew.django.release", module_args=args, task_vars=variables)
+        result = self._run("groundcrew.django.release", args, variables)
+        packages = result.get("missing_packages")
+        if not packages:
+            return result
+        self._display.display(f"Installing {', '.join(packages)}")
+        # Fresh servers look as if their package lists were new, and have none.
+        wish = {"name": packages, "update_cache": True, "install_recommends": False, "lock_timeout": 300}
+        installed = self._run("ansible.builtin.apt", wish, variables)
+        return installed if installed.get("failed") else self._run("groundcrew.django.release", args, variables)
+
+    def _run(self, module: str, args: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
+        result: dict[str, t.Any] = self._execute_module(module_name=module, module_args=args, task_vars=variables)
+        return result
 
     def _pack(self, app: dict[str, t.Any], packed: str, variables: dict[str, t.Any]) -> dict[str, str]:
         source = app["source"]

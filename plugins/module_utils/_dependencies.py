@@ -115,7 +115,16 @@ def plan(
     groups = [option for group in wanted.get("groups", ()) for option in ("--group", group)]
     extras = [option for extra in wanted.get("extras", ()) for option in ("--extra", extra)]
     pip = (place.uv, "pip", "install", "--python", place.python)
-    venv = (place.uv, "venv", "--no-project", "--allow-existing", "--python", interpreter.request, place.venv)
+    venv = (
+        place.uv,
+        "venv",
+        "--no-project",
+        "--allow-existing",
+        "--relocatable",
+        "--python",
+        interpreter.request,
+        place.venv,
+    )
     commands = [Command("Make the Python environment", venv, place.code)]
     title = f"Install the dependencies of {dependencies.reason}"
     project = _project(dependencies, files, read)

@@ -33,6 +33,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils import (
     _secret_files,
     _source,
     _units,
+    _venv,
 )
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._go_live import heal, settle
@@ -337,12 +338,18 @@ def build(app: App, release: Release, options: Options) -> dict[str, t.Any]:
     place = place_of(release, options)
     _python.ensure_python(place.uv, interpreter, options.environment)
     commands = _dependencies.plan(place, found, interpreter, wanted, files, read, directory)
+    recipe = _venv.recipe(found, interpreter.request, record, options.environment, files, read)
+    as_before = _venv.takes_over(app, release, recipe)
+    if as_before:
+        commands = []
+    release.remember(recipe=recipe)
     installed = _dependencies.install(app.runner, place, commands, release.environment_file)
     server = record["server"]["kind"]
     added = add_missing(release, place, installed, "" if server == "auto" else server)
     for command in record["commands"]["build"]:
         release.shell(command, f"Run commands.build: {command}")
-    notes = [f"Python: {interpreter.reason}", f"Dependencies: {found.reason}", *found.notices]
+    taken = ", taken over unchanged from the live release" if as_before else ""
+    notes = [f"Python: {interpreter.reason}", f"Dependencies: {found.reason}{taken}", *found.notices]
     if added:
         notes.append(f"Added because the project does not bring it: {', '.join(added)}")
     return {"changed": True, "notes": notes, "release": release.id}

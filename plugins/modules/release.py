@@ -49,6 +49,13 @@ options:
     elements: str
     choices: [fetched, built, checked, migrated, live]
     default: []
+  packages:
+    description:
+      - Debian packages that have to be on the server before a deploy begins. The action plugin installs those that are
+        not, by M(ansible.builtin.apt#module); where all of them are, that costs nothing.
+    type: list
+    elements: str
+    default: []
   lock_wait:
     description: Seconds to wait for the end of another deploy of the app; with 0 it is an error at once.
     type: float
@@ -144,6 +151,7 @@ EXAMPLES = r"""
   groundcrew.django.release:
     app: "{{ django_apps | groundcrew.django.app_records | first }}"
     state: fetched
+    packages: [git, libpq5]
     secrets: "{{ django_app_secrets.shop }}"
     environment:
       UV_INDEX_URL: https://pypi.example.com/simple
@@ -199,6 +207,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+missing_packages:
+  description: Which of O(packages) are not installed; nothing else is done then. The action plugin installs them.
+  type: list
+  elements: str
+  returned: when there are any
+  sample: [libpq5]
 operation:
   description: Id of the deploy, for the states that wait.
   type: str
@@ -232,6 +246,7 @@ notes:
   sample: ["ALLOWED_HOSTS is laid over: ['shop.example.com']"]
 """
 
+import subprocess
 import sys
 import typing as t
 
@@ -254,6 +269,16 @@ def show_life() -> None:
     """Write something that Ansible overlooks: it fails as soon as nobody reads it any more."""
     sys.stdout.write("\n")
     sys.stdout.flush()
+
+
+def missing_packages(wanted: list[str]) -> list[str]:
+    """Which of the Debian packages are not installed."""
+    if not wanted:
+        return []
+    argv = ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Package}\\n", *wanted]
+    shown = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+    installed = {line.partition(" ")[2] for line in shown.splitlines() if line.startswith("installed ")}
+    return sorted({package for package in wanted if package.partition(":")[0] not in installed})
 
 
 def foresee(app: App, params: dict[str, t.Any], options: Options) -> dict[str, t.Any]:
@@ -292,6 +317,7 @@ def main() -> None:
             "state": {"type": "str", "required": True, "choices": ["fetched", *STEPS, *AFTER, "rolled_back"]},
             "operation": {"type": "str"},
             "pauses": {"type": "list", "elements": "str", "choices": ["fetched", *STEPS], "default": []},
+            "packages": {"type": "list", "elements": "str", "default": []},
             "lock_wait": {"type": "float", "default": 0.0},
             "release": {"type": "str", "default": ""},
             "rollback_migrations": {"type": "bool", "default": False},
@@ -324,6 +350,9 @@ def main() -> None:
     # Generated secrets never passed Ansible's eyes, so it has to be told what to keep out of a result.
     module.no_log_values.update(app.secret_values())
     failure = ""
+    lacking = missing_packages(params["packages"])
+    if lacking and not module.check_mode:
+        module.exit_json(changed=False, missing_packages=lacking)
     try:
         result = (foresee if module.check_mode else run)(app, params, options)
     except ReleaseError as error:

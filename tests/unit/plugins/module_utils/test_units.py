@@ -82,7 +82,8 @@ def test_start_command(kind: str, tuning: dict[str, t.Any], there: str) -> None:
 
 
 def test_a_step_runs_as_the_app_and_hides_its_arguments_from_the_journal() -> None:
-    command = SandboxRunner("shop", "shop", "/home").command(
+    runner = SandboxRunner("shop", "shop", "/home", "step", bound_to="shop-deploy.service")
+    command = runner.command(
         ["echo", "${HOME} $x"], title="List it", env={"A": "1"}, writable=["/x", "/y"], environment_file="/e", timeout=5
     )
     for part in (
@@ -93,6 +94,8 @@ def test_a_step_runs_as_the_app_and_hides_its_arguments_from_the_journal() -> No
         "--property=NoNewPrivileges=yes",
         "--description=shop: List it",
         "--setenv=A=1",
+        "--property=BindsTo=shop-deploy.service",
     ):
         assert part in command
     assert command[-3:] == ["--", "echo", "$${HOME} $$x"]
+    assert any(part.startswith("--unit=shop-step@") for part in command), "no app's name is the beginning of it"
