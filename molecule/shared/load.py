@@ -61,6 +61,10 @@ class Request:
     error: str = ""
 
     @property
+    def done(self) -> float:
+        return self.due + self.seconds
+
+    @property
     def failed(self) -> bool:
         return bool(self.error) or self.status != 200
 
@@ -81,8 +85,18 @@ class Window:
 
     @property
     def versions(self) -> list[str]:
-        """Who answered, in the order in which the requests were due; equal neighbours are one."""
-        return [version for version, _ in itertools.groupby(each.version for each in self.requests if each.version)]
+        """Who answered, in the order of their first answers."""
+        return [
+            *dict.fromkeys(each.version for each in sorted(self.requests, key=lambda each: each.done) if each.version)
+        ]
+
+    def turned_back(self, version: str) -> list[Request]:
+        """Requests that another version answered though they began when this one had answered already.
+
+        Those that were under way at the switch may end in any order.
+        """
+        switched = min((each.done for each in self.requests if each.version == version), default=math.inf)
+        return [each for each in self.requests if each.version not in ("", version) and each.due > switched]
 
     def percentile(self, share: float) -> float:
         """Seconds within which that share of the requests was answered."""

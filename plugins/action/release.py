@@ -9,6 +9,7 @@ import dataclasses
 import getpass
 import os
 import socket
+import tarfile
 import tempfile
 import typing as t
 
@@ -50,6 +51,10 @@ class ActionModule(ActionBase):
         with tempfile.TemporaryDirectory(prefix="groundcrew-") as directory:
             packed = os.path.join(directory, "source.tar.gz")
             args["archive"] = {"revision": self._pack(app, packed, variables)}
+            if self._task.check_mode:
+                # Only to tell what a deploy would migrate.
+                with tarfile.open(packed) as tar:
+                    args["archive"]["files"] = [name for name in tar.getnames() if "/migrations/" in f"/{name}"]
             result = self._release(args, variables)
             if result.get("archive_wanted"):
                 # Asked first, so that a run that deploys nothing sends nothing.

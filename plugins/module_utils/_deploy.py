@@ -193,14 +193,39 @@ def look(app: App, options: Options) -> dict[str, t.Any]:
         return {"changed": True, "needed": False, "summary": summary}
     secrets = secrets_of(app, options.secrets, check_mode=True)
     with deploy_key(app, secrets) as key_file:
-        _repository, revision = resolve(app, options, key_file)
+        repository, revision = resolve(app, options, key_file)
     live = app.ledger.find(app.live)
     found = {"revision": revision.id, "described": revision.description, "needed": False}
     if live and live.fingerprint == fingerprint(app, options, revision.id, secrets):
         up = app.instance(live.id).active()
         return {**found, "release": live.id, "changed": not up, "summary": live_already(app, live, up)}
-    summary = f"{app.name}: {revision.description} would become the next release."
-    return {**found, "changed": True, "summary": summary}
+    commits: list[str] = []
+    if repository:
+        files = _source.list_commit(app.runner, repository, revision.id)
+        if live:
+            commits = _source.commits_between(app.runner, repository, live.revision, revision.id)
+    else:
+        files = (options.archive or {}).get("files", [])
+    migrations = _migrations.planned(Release(app, app.live).code if app.live else "", files)
+    after = [
+        f"revision: {revision.id} ({revision.description})",
+        *(f"commit: {commit}" for commit in commits),
+        *(f"migration: {migration}" for migration in migrations),
+    ]
+    return {
+        **found,
+        "changed": True,
+        "summary": f"{app.name}: {revision.description} would become the next release.",
+        "commits": commits,
+        "migrations": migrations,
+        "notes": after[1:],
+        "diff": {
+            "before_header": f"{app.name}, live",
+            "after_header": f"{app.name}, wanted",
+            "before": f"revision: {live.revision} ({live.described})\n" if live else "",
+            "after": "".join(f"{line}\n" for line in after),
+        },
+    }
 
 
 def fetch(app: App, options: Options) -> dict[str, t.Any]:

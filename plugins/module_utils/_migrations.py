@@ -254,10 +254,10 @@ def _explain_failure(
             rest += f" Done before it, and staying so: {_listed(done)}."
     if state in ("55P03", "40P01"):
         tried = _times(report.get("retries", 0) + 1)
-        oldest = "".join(f"\n- {one}" for one in report.get("oldest", []))
+        holders = "".join(f"\n- {one}" for one in report.get("in_the_way", []))
         return ReleaseError(
             f"{what} did not get a lock within {wishes['lock_timeout']} s, tried {tried}.{rest}"
-            + (f"\nThe oldest transactions in the database are now:{oldest}" if oldest else ""),
+            + (f"\nTables are now held by:{holders}" if holders else ""),
             "end what holds the table (a report, a backup, a forgotten session), deploy at a quieter time, or raise "
             "`migrations: {lock_timeout: ...}`",
             output,

@@ -302,11 +302,14 @@ SELECT a.pid, a.application_name, a.client_addr::text, a.backend_start::timestam
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
-OLDEST = """
-SELECT pid, application_name, state, extract(epoch FROM now() - xact_start)::int
-  FROM pg_stat_activity
- WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()
- ORDER BY xact_start LIMIT 3
+IN_THE_WAY = """
+SELECT a.pid, a.usename, a.application_name, string_agg(DISTINCT c.relname, ', '),
+       extract(epoch FROM now() - a.xact_start)::int
+  FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation
+ WHERE l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND c.relkind IN ('r', 'p', 'm') AND c.oid >= 16384 AND a.pid <> pg_backend_pid()
+ GROUP BY a.pid, a.usename, a.application_name, a.xact_start
+ ORDER BY a.xact_start LIMIT 5
 """
 
 
@@ -388,7 +391,8 @@ def migrate(connection):
             REPORT["failed"] = label(key_of(current[0]))
             REPORT["atomic"] = bool(current[0].atomic)
         if lock and REPORT["sqlstate"] in PASSING:
-            REPORT["oldest"] = described(ask(lock, OLDEST), ("process", "named", "which is", "seconds old:"))
+            names = ("process", "of the role", "named", "holding", "for seconds:")
+            REPORT["in_the_way"] = described(ask(lock, IN_THE_WAY), names)
         raise
 
 

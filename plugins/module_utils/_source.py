@@ -31,6 +31,9 @@ from ansible_collections.groundcrew.django.plugins.module_utils._runner import R
 ASK_TIMEOUT = 120
 FETCH_TIMEOUT = 1800
 
+# More of them than that nobody reads before a deploy.
+SHOWN_COMMITS = 30
+
 COMMIT = re.compile(r"[0-9a-f]{40}")
 ABBREVIATED = re.compile(r"[0-9a-f]{7,39}")
 # What git allows in a name of a branch or tag, without what could be read as an option or an expression.
@@ -93,6 +96,26 @@ def resolve(runner: Runner, repository: Repository) -> Revision:
     if ABBREVIATED.fullmatch(version):
         return git.commit(version, version) or git.fetched(version, version)
     raise git.unknown()
+
+
+def commits_between(runner: Runner, repository: Repository, old: str, new: str) -> list[str]:
+    """The commits that lead from one to another, the newest first; those that a step back takes away begin with "<".
+
+    Empty when the mirror does not know the old one, because the history was rewritten or is another one now.
+    """
+    options = ("--left-right", "--format=%m %h %s", f"--max-count={SHOWN_COMMITS}")
+    result = _Git(runner, repository).mirror(
+        "log", *options, f"{old}...{new}", "--", title="List the commits in between"
+    )
+    return [line.removeprefix("> ") for line in result.stdout.splitlines()] if result.rc == 0 else []
+
+
+def list_commit(runner: Runner, repository: Repository, commit: str) -> list[str]:
+    """Every file of a commit, relative to its root."""
+    result = _Git(runner, repository).mirror(
+        "ls-tree", "-r", "-z", "--name-only", commit, title="List the files of the commit"
+    )
+    return result.stdout.rstrip("\0").split("\0") if result.rc == 0 else []
 
 
 def checkout(runner: Runner, repository: Repository, revision: Revision, target: str) -> None:

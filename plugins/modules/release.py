@@ -128,12 +128,15 @@ attributes:
   check_mode:
     support: full
     details:
-      - O(state=fetched) finds out what would be deployed.
+      - O(state=fetched) finds out what would be deployed, with the commits since the live release and the migrations
+        that it does not have.
       - On a server that was never set up it says only that there would be a first release.
       - O(state=rolled_back) says where it would lead.
       - The other states report a change and do nothing.
   diff_mode:
-    support: none
+    support: partial
+    details:
+      - In check mode, for O(state=fetched).
   idempotent:
     support: partial
     details:
@@ -228,6 +231,18 @@ revision:
   type: str
   returned: when state is fetched and the server is prepared
   sample: 1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d
+commits:
+  description: The commits since the live release, the newest first; those that a step back takes away begin with C(<).
+  type: list
+  elements: str
+  returned: when state is fetched, in check mode
+  sample: [1a2b3c4 Sell gift cards]
+migrations:
+  description: Migrations of the new code that the live code does not have.
+  type: list
+  elements: str
+  returned: when state is fetched, in check mode
+  sample: [shop.0042_giftcard]
 needed:
   description: Whether the other states are to follow.
   type: bool

@@ -145,3 +145,15 @@ def test_percentiles_are_times_that_were_measured() -> None:
     window = Window([Request(number, 0, number / 1000, 200, "/") for number in range(1, 101)])
     assert [window.percentile(share) for share in (0.5, 0.99, 1)] == [0.05, 0.099, 0.1]
     assert Window([]).figures == "n=0"
+
+
+def test_a_version_that_comes_back_is_told_from_answers_that_overlap() -> None:
+    overlap = [
+        Request(0, 1.0, 0.5, 200, "/", "old"),
+        Request(1, 1.1, 0.1, 200, "/", "new"),
+        Request(2, 1.15, 0.3, 200, "/", "old"),
+    ]
+    assert Window(overlap).versions == ["new", "old"]
+    assert not Window(overlap).turned_back("new")
+    late = Request(3, 1.3, 0.1, 200, "/", "old")
+    assert Window([*overlap, late]).turned_back("new") == [late]

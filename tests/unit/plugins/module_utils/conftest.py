@@ -6,15 +6,21 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import subprocess
+import sys
 import typing as t
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
+from testbed import controller
 
 from ansible_collections.groundcrew.django.plugins.module_utils import _python
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._runner import Result
+
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @dataclasses.dataclass
@@ -77,3 +83,26 @@ def uv(tmp_path_factory: pytest.TempPathFactory, network: dict[str, str]) -> str
     (root / f".uv-{_python.UV_VERSION}.new").mkdir()
     (root / f".uv-{_python.UV_VERSION}.new" / "left-by-a-killed-run").touch()
     return _python.ensure_uv(network, str(root))
+
+
+@pytest.fixture(scope="session")
+def djangos() -> dict[str, Path]:
+    """A Python with Django of each supported line; made once and kept."""
+    uv = shutil.which("uv") or str(ROOT / ".cache/uv/bin/uv")
+    environment = {"UV_SYSTEM_CERTS": "true", **os.environ}
+    if index := controller.pip_settings().get("index-url"):
+        environment.setdefault("UV_DEFAULT_INDEX", index)  # uv does not read pip's settings
+    pythons = {}
+    for version in ("4.2", "5.2"):
+        target = ROOT / ".cache" / f"django-{version}-{sys.version_info.major}.{sys.version_info.minor}"
+        python = pythons[version] = target / "bin/python"
+        if not (target / ".ready").exists():
+            for command in (
+                [uv, "venv", "--quiet", "--clear", "--python", sys.executable, target],
+                [uv, "pip", "install", "--quiet", "--python", python, f"django=={version}.*", "psycopg[binary]"],
+                ["mkdir", target / "project"],
+                [python, "-m", "django", "startproject", "mysite", target / "project"],
+            ):
+                subprocess.run([str(word) for word in command], env=environment, check=True)
+            (target / ".ready").touch()
+    return pythons

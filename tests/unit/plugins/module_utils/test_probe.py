@@ -8,14 +8,11 @@ import ast
 import json
 import os
 import shutil
-import subprocess
-import sys
 import textwrap
 import typing as t
 from pathlib import Path
 
 import pytest
-from testbed import controller
 
 from ansible_collections.groundcrew.django.plugins.module_utils._checks import judge
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
@@ -23,31 +20,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils._probe import PR
 from ansible_collections.groundcrew.django.plugins.module_utils._project_script import read_report
 from ansible_collections.groundcrew.django.plugins.module_utils._settings import ProjectSettings, examine
 
-ROOT = Path(__file__).resolve().parents[4]
 KEY = "an-app's-own-key-of-more-than-fifty-characters-0123456789"
-
-
-@pytest.fixture(scope="session")
-def djangos() -> dict[str, Path]:
-    """A Python with Django of each supported line; made once and kept."""
-    uv = shutil.which("uv") or str(ROOT / ".cache/uv/bin/uv")
-    environment = {"UV_SYSTEM_CERTS": "true", **os.environ}
-    if index := controller.pip_settings().get("index-url"):
-        environment.setdefault("UV_DEFAULT_INDEX", index)  # uv does not read pip's settings
-    pythons = {}
-    for version in ("4.2", "5.2"):
-        target = ROOT / ".cache" / f"django-{version}-{sys.version_info.major}.{sys.version_info.minor}"
-        python = pythons[version] = target / "bin/python"
-        if not (target / ".ready").exists():
-            for command in (
-                [uv, "venv", "--quiet", "--clear", "--python", sys.executable, target],
-                [uv, "pip", "install", "--quiet", "--python", python, f"django=={version}.*", "psycopg[binary]"],
-                ["mkdir", target / "project"],
-                [python, "-m", "django", "startproject", "mysite", target / "project"],
-            ):
-                subprocess.run([str(word) for word in command], env=environment, check=True)
-            (target / ".ready").touch()
-    return pythons
 
 
 class Project:
