@@ -305,13 +305,8 @@ def holds_all(old: str, new: str) -> bool:
 
 def same_family(old: str, new: str) -> bool:
     """Whether a program that expects the type ``old`` gets on with ``new``: the same, only wider."""
-    if old.endswith("[]") and new.endswith("[]"):
-        return same_family(old[:-2], new[:-2])
-    was, now = _type(old)[0], _type(new)[0]
-    return was == now or any(
-        was in family and now in family
-        for family in (_INTEGERS, (*_TEXTS, "varchar", "char"), ("real", "double precision"))
-    )
+    was, now = (_type(kind)[0] for kind in _elements(old, new))
+    return was == now or any(was in family and now in family for family in _FAMILIES)
 
 
 # --- operations of other kinds ---------------------------------------------------------------------------------------
