@@ -268,11 +268,10 @@ def _explain_failure(
             "raise `migrations: {statement_timeout: ...}`, or do the work in smaller steps",
             output,
         )
+    reason = f"{error['type']}: {said.removesuffix('.')}" if said else str(error["type"])
     if report["stage"] == "migrate":
-        return ReleaseError(
-            f"{what} failed: {error['type']}: {said}{'' if said.endswith('.') else '.'}{rest}", "", output
-        )
-    return ReleaseError(f"{what} cannot be read: {error['type']}: {said}", "", output)
+        return ReleaseError(f"{what} failed: {reason}.{rest}", "", output)
+    return ReleaseError(f"{what} cannot be read: {reason}.", "", output)
 
 
 # --- planning --------------------------------------------------------------------------------------------------------

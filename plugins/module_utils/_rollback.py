@@ -52,7 +52,7 @@ def plan(app: App, options: Options) -> tuple[Release, list[_migrations.Reverse]
         )
     reverses = _migrations.moved_past(target, Release(app, app.live)) if target.facts["database"] else []
     if reverses and not options.rollback_migrations:
-        commands = "\n".join(f"  migrate {reverse.app} {reverse.to}" for reverse in reverses)
+        commands = "\n".join(f"  {reverse}" for reverse in reverses)
         raise ReleaseError(
             f"The database has moved past release {target.id}. For it, this would have to be run with the live code:\n"
             f"{commands}\n{app.name} was not rolled back; {still_serving(app)}",
@@ -65,7 +65,7 @@ def plan(app: App, options: Options) -> tuple[Release, list[_migrations.Reverse]
 def look(app: App, options: Options) -> dict[str, t.Any]:
     """Find out where a rollback would lead, and change nothing."""
     target, reverses = plan(app, options)
-    notes = [f"Would run migrate {reverse.app} {reverse.to}" for reverse in reverses]
+    notes = [f"Would run first: {reverse}" for reverse in reverses]
     summary = f"{app.name}: would go back from {app.live} to {target.id}."
     return {"changed": True, "release": target.id, "summary": summary, "notes": notes}
 
