@@ -92,10 +92,12 @@ class Instance:
         return systemctl("is-active", self.service, check=False) == "active"
 
     def install(self, dropin: str) -> None:
-        """Write down how the release runs; nothing is started yet."""
+        """Write down how the release runs; nothing is started yet.
+
+        systemd reads it when it first hears of the instance, so it need not read every unit of the server again.
+        """
         self.dropin.mkdir(parents=True, exist_ok=True)
         (self.dropin / "release.conf").write_text(dropin, "utf-8")
-        systemctl("daemon-reload")
 
     def start(self) -> None:
         """Start socket and service.
@@ -151,7 +153,6 @@ class Instance:
         self.stop()
         if self.dropin.exists():
             shutil.rmtree(self.dropin)
-            systemctl("daemon-reload")
 
     def restarts(self) -> int:
         """How often systemd has started the service again because it ended by itself."""
