@@ -270,6 +270,9 @@ def set_limits(connection, **_kwargs):
     with connection.cursor() as cursor:
         for name in ("lock_timeout", "statement_timeout"):
             cursor.execute("SET %s = %d" % (name, REQUEST[name] * 1000))
+        if connection.pg_version >= 140000:
+            # Of a deploy that is killed no statement goes on, holding its locks.
+            cursor.execute("SET client_connection_check_interval = '2s'")
         cursor.execute("SET application_name = '%s'" % re.sub(r"[^\w.@: -]", "", REQUEST["title"]))
     # With AUTOCOMMIT off in the settings, a rollback would undo all that.
     connection.connection.commit()

@@ -83,6 +83,19 @@ def apply(release: str, wishes: dict[str, Any], limits: dict[str, Any] | None = 
     return {"notes": notes, "applied": found.applied}
 
 
+def deploy(release: str, wishes: dict[str, Any]) -> dict[str, Any]:
+    """As the step of a deploy does it; returns what the ledger then says on the disk."""
+    note(release, [])
+    chosen = Release(app(wishes), release)
+    try:
+        notes = _migrations.bring_up(chosen)
+    except ReleaseError as error:
+        notes = [error.message]
+    chosen.app.ledger.save()
+    entry = app().ledger.find(release)
+    return {"notes": notes, "migrations": entry.migrations if entry else None}
+
+
 def past(target: str, live: str) -> list[dict[str, Any]]:
     return [
         {"line": str(one), "app": one.app, "to": one.to, "unapplied": one.unapplied, "breaks": list(one.breaks)}

@@ -392,6 +392,44 @@ def test_a_migration_that_fails_leaves_nothing(server: Server) -> None:
     assert server.columns() == ["id", "name", "note"]
 
 
+def test_a_migration_that_is_killed_leaves_nothing(server: Server) -> None:
+    steps = f"{PRICE}, migrations.RunSQL('SELECT pg_sleep(60)')"
+    server.drive(["add", "r2", shop(_0002_price=migration(steps, "shop.0001_initial"))])
+    with ThreadPoolExecutor() as pool:
+        migrating = pool.submit(server.drive, ["apply", "r2", {}])
+        while (
+            server.sql(
+                "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'shop_item'::regclass"
+            )
+            == "0"
+        ):
+            time.sleep(0.2)
+        server.host.check_output("systemctl kill --signal=KILL 'shop-look@*'")
+        result = migrating.result()[0]
+    assert "Migrate the database: the process ended with status " in result["error"]
+    assert result["applied"] == ["shop.0002_price"], "so that nobody thinks that it cannot be there"
+    began = time.monotonic()
+    files = shop(_0002_price=migration(PRICE, "shop.0001_initial"))
+    assert server.release("r3", files, ["apply", "r3", {}])["applied"] == ["shop.0002_price"]
+    assert time.monotonic() - began < 40
+
+
+def test_the_ledger_knows_what_a_release_has_applied(server: Server) -> None:
+    files = shop(
+        _0002_price=migration(PRICE, "shop.0001_initial"),
+        _0003_bad=migration("migrations.RunPython(fail)", "shop.0002_price"),
+    )
+    failed, done = server.drive(
+        ["add", "r2", files],
+        ["deploy", "r2", {}],
+        ["add", "r3", shop(_0002_price=files["shop/migrations/0002_price.py"])],
+        ["deploy", "r3", {}],
+    )[1::2]
+    assert failed["migrations"] == ["shop.0002_price"]
+    assert "The migration shop.0003_bad failed: ValueError" in failed["notes"][0]
+    assert done == {"notes": [], "migrations": []}
+
+
 @pytest.mark.parametrize(
     ("files", "message", "cure"),
     [
