@@ -180,7 +180,8 @@ def _ask(release: Release, mode: str, title: str, output: t.IO[bytes] | None = N
     if report is None and mode == "dump" and result.rc == 0:
         return {}
     if report is None:
-        raise ReleaseError(f"{title}: the process ended with status {result.rc}.", output=result.last_lines())
+        said = result.last_lines()
+        raise ReleaseError(f"{title}: the process ended with status {result.rc}.", _make_room(said), said)
     if report["error"]:
         raise Failure(explain(report, request, result.last_lines()), report)
     return report
@@ -232,6 +233,10 @@ def explain(report: Mapping[str, t.Any], wishes: Mapping[str, t.Any], output: st
     return _explain_failure(report, error, state, said, wishes, output)
 
 
+def _make_room(said: str) -> str:
+    return "free some space, and deploy again" if "No space left on device" in said else ""
+
+
 def _explain_failure(
     report: Mapping[str, t.Any],
     error: Mapping[str, t.Any],
@@ -270,7 +275,7 @@ def _explain_failure(
         )
     reason = f"{error['type']}: {said.removesuffix('.')}" if said else str(error["type"])
     if report["stage"] == "migrate":
-        return ReleaseError(f"{what} failed: {reason}.{rest}", "", output)
+        return ReleaseError(f"{what} failed: {reason}.{rest}", _make_room(said), output)
     return ReleaseError(f"{what} cannot be read: {reason}.", "", output)
 
 
@@ -425,10 +430,8 @@ def _fill(release: Release, file: t.IO[bytes]) -> None:
         _ask(release, "dump", "Dump the database", output=file)
     except ReleaseError as error:
         said = error.output.strip() or error.message
-        cure = ""
-        if "No space left" in said:
-            cure = "free some space, or say `migrations: {allow_destructive: true}` without `dump`"
-        elif "pg_dump" in error.message:
+        cure = _make_room(said)
+        if "pg_dump" in error.message:
             cure = (
                 "have pg_dump installed by `packages: {runtime: [postgresql-client]}`, and run groundcrew.django.site"
             )

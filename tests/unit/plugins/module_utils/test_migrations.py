@@ -110,6 +110,11 @@ IN_THE_WAY = ["process 7; of the role ada; holding shop_order"]
             "",
         ),
         (report(message=""), "Migrating failed: OperationalError.", ""),
+        (
+            report(message="x: No space left on device"),
+            "Migrating failed: OperationalError: x: No space",
+            "free some space",
+        ),
         (report(stage="setup"), "The migrations cannot be read: OperationalError: it was so", ""),
     ],
 )
