@@ -92,7 +92,7 @@ def plan_overlay(
             return None
         if setting.kind == "absent":
             return None if name in found["set"] else setting
-        return setting if setting.fixed and _agrees(setting, found) else None
+        return setting if setting.fixed and agrees(setting, found) else None
 
     debug = open_to_us("DEBUG")
     if debug and found["DEBUG"]:
@@ -124,7 +124,7 @@ def plan_overlay(
     return laid
 
 
-def _agrees(setting: Setting, found: Mapping[str, t.Any]) -> bool:
+def agrees(setting: Setting, found: Mapping[str, t.Any]) -> bool:
     """Whether the running value is the one in the text: another one says that the text was misread."""
     if setting.kind != "literal":
         return True

@@ -73,6 +73,7 @@ def found(**changes: t.Any):
         "wsgi": "shop.wsgi:application",
         "asgi": "shop.asgi:application",
         "log_files": [],
+        "set": [],
         **changes,
     }
 
@@ -355,6 +356,19 @@ TCP = {**POSTGRESQL, "host": "localhost"}
         ),
         ({"STATIC_ROOT": "/var/www"}, computed("STATIC_ROOT", "ROOT"), "outside the release", "ROOT: "),
         ({"STATIC_ROOT": ""}, Setting("STATIC_ROOT"), "is not set", "set STATIC_ROOT in the project's settings"),
+        # Settings that run a local_settings.py say one thing, and another is found.
+        (
+            {"DEBUG": True},
+            Setting("DEBUG", "literal", "shop.settings", "shop/settings.py", 7, value=False),
+            "DEBUG (shop/settings.py:7) stays on",
+            "place one for this server by `files`",
+        ),
+        (
+            {"DEBUG": True, "set": ["DEBUG"]},
+            Setting("DEBUG"),
+            "DEBUG stays on",
+            "place one for this server by `files`",
+        ),
     ],
 )
 def test_what_is_unfit_names_its_place_and_its_cure(
@@ -486,7 +500,7 @@ def failure(
         (
             {"kind": "ModuleNotFoundError", "message": "No module named 'django.urls.x'", "module": "django.urls.x"},
             "No module named 'django.urls.x'",
-            "written for another version of django",
+            "the installed django is not the one",
         ),
         (
             {
