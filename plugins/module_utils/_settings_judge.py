@@ -172,8 +172,8 @@ class _Judge:
         return f"{name} ({where})" if where else name
 
     def free(self, name: str, value: str) -> dict[str, str]:
-        """The variables that a setting reads and that nobody has set yet, with the value to give them."""
-        return {variable: value for variable in self.settings[name].variables if variable not in self.supplied}
+        """The variable that decides a setting, with the value to give it; none when it is set already."""
+        return {variable: value for variable in self.settings[name].variables[:1] if variable not in self.supplied}
 
     def change(self, name: str, values: Mapping[str, str], how: str = "") -> str:
         """How to change a value: by the variables it reads, else at its line."""
@@ -188,7 +188,8 @@ class _Judge:
                 "place one for this server by `files`"
             )
         if setting.where:
-            return f"change {setting.where}{how}, or choose other `settings`"
+            reads = f" (it looks up {', '.join(setting.variables[:_MOST_NAMES])})" if setting.variables else ""
+            return f"change {setting.where}{how}{reads}, or choose other `settings`"
         return f"set {setting.name} in the project's settings{how}"
 
     def debug(self, choice: Choice) -> Iterator[Problem]:
@@ -196,10 +197,11 @@ class _Judge:
         if not self.found["DEBUG"]:
             return
         setting = self.settings["DEBUG"]
-        cure = self.change("DEBUG", self.free("DEBUG", "False"))
+        cure = self.change("DEBUG", self.free("DEBUG", setting.off))
         if setting.variables and not self.free("DEBUG", ""):
-            held = ", ".join(f"{name}={self.supplied[name]!r}" for name in setting.variables)
-            cure = f'{setting.where} takes {held} for true: repair it, or set `env: {{{setting.variables[0]}: ""}}`'
+            name = setting.variables[0]
+            held = f"{name}={self.supplied[name]!r}"
+            cure = f'{setting.where} takes {held} for true: repair it, or set `env: {{{name}: ""}}`'
         others = [name for name in choice.candidates if looks_like_production(name)]
         if choice.by == "manage.py" and others:
             cure += f"; or name settings made for production: `settings: {others[0]}`"
@@ -264,6 +266,9 @@ class _Judge:
         keys = [key for key in parts if key in setting.keys]
         values = {setting.keys[key][0]: f"${{{place}.{key.lower()}}}" for key in keys}
         urls = {name: f"${{{place}.url}}" for name in setting.variables if name.endswith("URL")}
+        if "postg" not in engine and not kind:
+            # Names and hosts alone do not make PostgreSQL of it.
+            values = {}
         return {name: value for name, value in ({**kind, **values} or urls).items() if name not in self.supplied}
 
     def static(self) -> Iterator[Problem]:

@@ -354,6 +354,19 @@ TCP = {**POSTGRESQL, "host": "localhost"}
             "'shop' at localhost",
             'DB_NAME: "${database.name}", DB_HOST: "${database.host}"',
         ),
+        (
+            {"DATABASES": {"default": SQLITE}},
+            computed("DATABASES", "DATA", keys={"NAME": ("DATA",)}),
+            "lost with the release",
+            "change shop/settings.py:7 to read DATABASE_URL (it looks up DATA)",
+        ),
+        (
+            {"ALLOWED_HOSTS": []},
+            computed("ALLOWED_HOSTS", "DEBUG", "DATA"),
+            "without shop.example.com",
+            "change shop/settings.py:7 (it looks up DEBUG, DATA)",
+        ),
+        ({"DEBUG": True}, computed("DEBUG", "ENV", off="production"), "stays on", 'set `env: {ENV: "production"}`'),
         ({"STATIC_ROOT": "/var/www"}, computed("STATIC_ROOT", "ROOT"), "outside the release", "ROOT: "),
         ({"STATIC_ROOT": ""}, Setting("STATIC_ROOT"), "is not set", "set STATIC_ROOT in the project's settings"),
         # Settings that run a local_settings.py say one thing, and another is found.
