@@ -162,6 +162,30 @@ def test_startproject_goes_live_unchanged(either: Project):
     assert not list(either.scratch.iterdir())
 
 
+def test_the_app_that_postgresqls_fields_ask_for_is_added_where_they_do(project: Project):
+    asking = """
+        from django.conf import settings
+        from django.core import checks
+
+        @checks.register
+        def has_the_app(app_configs, **kwargs):
+            missing = "django.contrib.postgres" not in settings.INSTALLED_APPS
+            return [checks.Error("no app", id="postgres.E005")] if missing else []
+    """
+    project.add(asking, "mysite/urls.py")
+    settings = project.examine()
+    assert settings.laid[-1]["name"] == "INSTALLED_APPS"
+    assert not judge(settings.checks).failed
+    # A project that has chosen PostgreSQL itself has to mend its settings itself.
+    project.add("import dj\nDATABASES = dj.chosen()\n")
+    project.write(
+        "dj.py", "def chosen(): return {'default': {'ENGINE': 'django.db.backends.postgresql', 'NAME': 'shop'}}"
+    )
+    settings = project.examine()
+    assert "INSTALLED_APPS" not in [one["name"] for one in settings.laid]
+    assert judge(settings.checks).failed
+
+
 def test_without_laying_over_the_checks_fail(either: Project):
     report = either.probe()
     assert {one["id"] for one in judge(report["checks"]).failed} == {"security.W009", "security.W018", "security.W020"}
