@@ -96,6 +96,8 @@ def _cure_import(report: Mapping[str, t.Any]) -> str:
     error = report["error"]
     # "cannot import name 'ugettext_lazy' from 'django.utils.translation' (/srv/…/site-packages/…)"
     name = re.search(r"cannot import name .* from '([^']+)' \(\S*/site-packages/", error["message"])
+    if re.search(r"cannot import name .* \(\S*/python3\.\d+/\w+\.py\)", error["message"]):
+        return "this Python is too new for what is installed: set `python` to an older one, or lock newer packages"
     module = name[1] if name else error["module"]
     if not module:
         return ""

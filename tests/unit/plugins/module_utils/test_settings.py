@@ -525,6 +525,14 @@ def failure(
             '`dependencies: {packages: ["django<..."]}`',
         ),
         (
+            {
+                "kind": "ImportError",
+                "message": "cannot import name 'getargspec' from 'inspect' (/usr/lib/python3.11/inspect.py)",
+            },
+            "cannot import name 'getargspec'",
+            "set `python` to an older one",
+        ),
+        (
             {"message": "'LIBRARY_TRACE'", "reads": [("A", 1)]},
             "KeyError: 'LIBRARY_TRACE'",
             "set `env: {LIBRARY_TRACE: ...}` (looked up as well, and not set: A)",
