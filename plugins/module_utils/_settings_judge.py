@@ -290,6 +290,12 @@ class _Judge:
         """What works and should be known."""
         if "*" in self.found["ALLOWED_HOSTS"]:
             yield f"{self.at('ALLOWED_HOSTS')} allows every host; nginx drops unknown ones all the same."
+        if self.found["compresses_late"]:
+            yield (
+                "django-compressor writes static files while it answers, which the app may not: pages that use it will "
+                "fail until COMPRESS_OFFLINE is True in the settings and the description has "
+                "`commands: {static: [python manage.py compress]}`."
+            )
         for path in self.found["log_files"]:
             if within(path, self.code) and not any(within(path, one) for one in self.kept):
                 yield (

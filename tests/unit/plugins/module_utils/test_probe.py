@@ -186,6 +186,14 @@ def test_the_app_that_postgresqls_fields_ask_for_is_added_where_they_do(project:
     assert judge(settings.checks).failed
 
 
+@pytest.mark.parametrize(
+    ("said", "late"), [("", True), ("COMPRESS_OFFLINE = True", False), ("COMPRESS_ENABLED = False", False)]
+)
+def test_compressor_is_asked_when_it_writes(project: Project, said: str, late: bool):
+    project.add(f"INSTALLED_APPS += ['compressor']\n{said}\n")
+    assert project.probe(mode="settings")["settings"]["compresses_late"] is late
+
+
 def test_without_laying_over_the_checks_fail(either: Project):
     report = either.probe()
     assert {one["id"] for one in judge(report["checks"]).failed} == {"security.W009", "security.W018", "security.W020"}

@@ -72,6 +72,7 @@ def found(**changes: t.Any):
         "ASGI_APPLICATION": "",
         "wsgi": "shop.wsgi:application",
         "asgi": "shop.asgi:application",
+        "compresses_late": False,
         "log_files": [],
         "set": [],
         **changes,
@@ -439,6 +440,10 @@ def test_every_host_is_a_warning():
 @pytest.mark.parametrize("host", ["shop.example.com", ".example.com", "*", "SHOP.example.com"])
 def test_hosts_that_cover_the_domain(host: str):
     assert isinstance(judged({"ALLOWED_HOSTS": [host]}), list)
+
+
+def test_files_that_are_compressed_while_the_app_serves_are_a_warning():
+    assert "commands: {static: [python manage.py compress]}" in judged({"compresses_late": True})[0]
 
 
 def test_a_log_file_in_the_release_is_a_warning_unless_it_is_kept():
