@@ -32,7 +32,12 @@ from ansible_collections.groundcrew.django.plugins.module_utils._settings_choice
     looks_like_development,
 )
 from ansible_collections.groundcrew.django.plugins.module_utils._settings_judge import explain_failure, judge_settings
-from ansible_collections.groundcrew.django.plugins.module_utils._settings_source import Source, classify, star_imports
+from ansible_collections.groundcrew.django.plugins.module_utils._settings_source import (
+    Source,
+    classify,
+    demanded_variables,
+    star_imports,
+)
 
 if t.TYPE_CHECKING:
     from ansible_collections.groundcrew.django.plugins.module_utils._runner import Runner
@@ -254,7 +259,9 @@ def examine(
             environment_file=environment_file,
         )
         if report["error"] and not report["settings"]:
-            raise explain_failure(report, choice.module, code)
+            places = [frame["path"] for frame in report["error"]["frames"][-1:] if frame["path"] in files]
+            demanded = [name for path in places for name in demanded_variables(read(path)) if name not in environment]
+            raise explain_failure(report, choice.module, code, demanded)
         if report["module"] != module:
             raise ReleaseError(
                 f"manage.py has changed DJANGO_SETTINGS_MODULE from {module} to {report['module']}.",

@@ -9,7 +9,7 @@ import dataclasses
 import os.path
 import re
 import typing as t
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._overlay import (
@@ -48,10 +48,11 @@ class Problem:
     cure: str
 
 
-def explain_failure(report: Mapping[str, t.Any], module: str, code: str) -> ReleaseError:
+def explain_failure(report: Mapping[str, t.Any], module: str, code: str, demanded: Sequence[str] = ()) -> ReleaseError:
     """What to tell the operator when the settings did not load, or Django did not start with them.
 
     :param code: directory of the release's code.
+    :param demanded: variables without which the file that failed would fail again further on.
     """
     error = report["error"]
     frames = error["frames"]
@@ -61,10 +62,10 @@ def explain_failure(report: Mapping[str, t.Any], module: str, code: str) -> Rele
         f"{_STAGES[report['stage']].format(module)}: {error['type']}: {said[0] if said else 'no reason given'}{where}"
     )
     trace = "\n".join([error["message"], *(f"{frame['path']}:{frame['line']}" for frame in frames)])
-    return ReleaseError(f"{message}.", _cure_failure(report, code), trace)
+    return ReleaseError(f"{message}.", _cure_failure(report, code, demanded), trace)
 
 
-def _cure_failure(report: Mapping[str, t.Any], code: str) -> str:
+def _cure_failure(report: Mapping[str, t.Any], code: str, demanded: Sequence[str]) -> str:
     error = report["error"]
     reads = [read for read in report["reads"] if not read["set"]]
     unset = list(dict.fromkeys(read["name"] for read in reads if read["own"]))
@@ -80,6 +81,7 @@ def _cure_failure(report: Mapping[str, t.Any], code: str) -> str:
     if path:
         return path
     if report["stage"] in ("manage", "settings") and wanted:
+        wanted = list(dict.fromkeys([*wanted, *demanded]))
         others = [name for name in unset if name not in wanted][:_MOST_NAMES]
         more = f" (looked up as well, and not set: {', '.join(others)})" if others else ""
         return "set `env: {" + ", ".join(f"{name}: ..." for name in wanted) + "}`" + more

@@ -559,6 +559,30 @@ def classify(
     return {name: chain.setting(name) for name in NAMES}
 
 
+def demanded_variables(text: str) -> list[str]:
+    """Variables that a settings file cannot do without, as far as its plain statements show.
+
+    ``os.environ["NAME"]``, and ``env("NAME")`` or ``config("NAME")`` and the like without a default.
+    """
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return []
+    plain = [node for node in tree.body if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr))]
+    found: list[str] = []
+    for part in (part for node in plain for part in ast.walk(node)):
+        name = ""
+        if isinstance(part, ast.Subscript) and isinstance(part.ctx, ast.Load) and _is_environ(part.value):
+            name = _text(part.slice)
+        elif isinstance(part, ast.Call) and len(part.args) == 1 and not part.keywords:
+            reader, _dot, method = _dotted(part.func).lower().partition(".")
+            if reader in ("env", "config") and method not in ("get", "setdefault"):
+                name = _text(part.args[0])
+        if _VARIABLE.match(name):
+            found.append(name)
+    return list(dict.fromkeys(found))
+
+
 def star_imports(module: str, sources: Iterable[Source]) -> list[str]:
     """Modules whose names a settings module takes over by ``import *``, itself not included."""
     by_name = {source.module: source for source in sources}

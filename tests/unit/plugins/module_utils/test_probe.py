@@ -221,6 +221,14 @@ def test_missing_variables_are_named_with_their_line(project: Project):
     assert "DB_HOST" in caught.value.cure
 
 
+def test_what_would_be_missed_next_is_named_as_well(project: Project):
+    reads = "HOST = os.environ['DB_HOST']\nKEY = os.environ['SECRET_KEY']\nMAIL = [os.environ['MAIL_HOST']]\n"
+    project.add(f"import os\n{reads}if DEBUG:\n    X = os.environ['ONLY_HERE']\n")
+    with pytest.raises(ReleaseError, match="KeyError: 'DB_HOST'") as caught:
+        project.examine()
+    assert caught.value.cure == "set `env: {DB_HOST: ..., MAIL_HOST: ...}`"
+
+
 def test_variables_of_libraries_are_told_from_those_of_the_project(project: Project):
     library = project.scratch / "library"
     library.mkdir()

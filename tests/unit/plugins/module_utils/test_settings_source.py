@@ -13,6 +13,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils._settings_source
     ManageSettings,
     Source,
     classify,
+    demanded_variables,
     read_manage,
     star_imports,
 )
@@ -254,3 +255,17 @@ def test_a_key_of_a_database_is_decided_by_the_variable_that_is_called_like_it()
     text += "DATABASES = {'default': {'ENGINE': 'shards' if X else E}}"
     databases = classify("settings", [Source("settings", "settings.py", text)])["DATABASES"]
     assert databases.keys == {"ENGINE": ("DB_ENGINE", "SHARDED")}
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("A = env('A')\nB = env.email_url('B')\nC = [config('C')]\nprint(env('A'))", ["A", "B", "C"]),
+        ("A = env('A', 'x')\nB = env.str('B', default='')\nC = env.get('C')\nD = settings('D')", []),
+        ("import os\nA = os.getenv('A')\nB = os.environ['B']\nos.environ['C'] = 'x'\nD = config('lower')", ["B"]),
+        ("if X:\n    A = env('A')\ndef f():\n    return env('B')", []),
+        ("not python", []),
+    ],
+)
+def test_variables_without_which_settings_fail(text: str, names: list[str]):
+    assert demanded_variables(text) == names
