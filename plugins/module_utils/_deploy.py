@@ -448,9 +448,10 @@ def judge_checks(messages: Sequence[Mapping[str, t.Any]], wanted: Mapping[str, t
     """
     judgement = _checks.judge(messages, wanted["fail_level"], wanted["ignore"])
     if judgement.failed:
+        ids = ", ".join(dict.fromkeys(message["id"] for message in judgement.failed if message["id"]))
         raise ReleaseError(
             "Django's deployment checks fail:\n" + "\n".join(map(_checks.describe, judgement.failed)),
-            "mend the settings, or accept single messages by `check: {ignore: [...]}`",
+            f"mend the settings, or accept what you know to be harmless by `check: {{ignore: [{ids}]}}`",
         )
     return [*map(_checks.describe, judgement.answered_by_nginx), *map(_checks.describe, judgement.shown)]
 

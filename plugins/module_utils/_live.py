@@ -221,10 +221,15 @@ def wait_until_healthy(
             if status == 400 and "DisallowedHost" in body:
                 last += " (the host is not in ALLOWED_HOSTS)"
         time.sleep(HEALTH_INTERVAL)
+    said = instance.journal() + (why() if status >= 500 else "")
+    cure = "if that page is not meant to answer, name another by `health: /path` or `health: {path: /, status: [404]}`"
+    if "redis.exceptions." in said:
+        cure = (
+            "it does not reach Redis: describe that by `redis: true`, and have the settings take its address, user and "
+            "password from REDIS_URL, or from variables that `env` sets to `${redis.url}` and the like"
+        )
     raise ReleaseError(
-        f"The new release does not answer {health['path']} as it should within {timeout:g} s: {last}.",
-        "if that page is not meant to answer, name another by `health: /path` or `health: {path: /, status: [404]}`",
-        instance.journal() + (why() if status >= 500 else ""),
+        f"The new release does not answer {health['path']} as it should within {timeout:g} s: {last}.", cure, said
     )
 
 

@@ -46,6 +46,16 @@ class Laid:
         return {"name": self.name, "was": self.was, "now": self.now, "why": self.why, "where": self.setting.where}
 
 
+# PostgreSQL's own fields ask for their app, which a project written for SQLite has no reason to name.
+POSTGRES_CHECK = "postgres.E005"
+POSTGRES_APP = Laid(
+    Setting("INSTALLED_APPS"),
+    "without django.contrib.postgres",
+    "the same with it",
+    "what uses fields of PostgreSQL asks for it, now that the database is one",
+)
+
+
 def covers(allowed: Sequence[str], host: str) -> bool:
     """Whether Django, with these ALLOWED_HOSTS, answers requests for this host."""
     host = host.lower()
@@ -92,7 +102,7 @@ def plan_overlay(
             return None
         if setting.kind == "absent":
             return None if name in found["set"] else setting
-        return setting if setting.fixed and _agrees(setting, found) else None
+        return setting if setting.fixed and agrees(setting, found) else None
 
     debug = open_to_us("DEBUG")
     if debug and found["DEBUG"]:
@@ -124,7 +134,7 @@ def plan_overlay(
     return laid
 
 
-def _agrees(setting: Setting, found: Mapping[str, t.Any]) -> bool:
+def agrees(setting: Setting, found: Mapping[str, t.Any]) -> bool:
     """Whether the running value is the one in the text: another one says that the text was misread."""
     if setting.kind != "literal":
         return True
@@ -243,6 +253,7 @@ def render_overlay(
         "ALLOWED_HOSTS": f"lambda old: list(dict.fromkeys([*(old or []), *{list(domains)!r}]))",
         "DATABASES": "_database",
         "STATIC_ROOT": f"lambda old: {static!r}",
+        "INSTALLED_APPS": 'lambda old: [*old, "django.contrib.postgres"]',
     }
     places: dict[str, dict[int, str]] = {}
     for one in laid:

@@ -133,6 +133,8 @@ def facts(settings):
         "SESSION_COOKIE_SECURE": bool(get("SESSION_COOKIE_SECURE")),
         "CSRF_COOKIE_SECURE": bool(get("CSRF_COOKIE_SECURE")),
         "USE_X_FORWARDED_HOST": bool(get("USE_X_FORWARDED_HOST")),
+        # django-compressor's own defaults, which it adds to the settings only later.
+        "compresses_late": "compressor" in apps and get("COMPRESS_ENABLED", True) and not get("COMPRESS_OFFLINE"),
         "log_files": [
             place(one["filename"]) for one in handlers.values() if isinstance(one, dict) and one.get("filename")
         ],

@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._overlay import (
     MODULE,
+    POSTGRES_APP,
+    POSTGRES_CHECK,
     Laid,
     plan_overlay,
     render_overlay,
@@ -30,7 +32,12 @@ from ansible_collections.groundcrew.django.plugins.module_utils._settings_choice
     looks_like_development,
 )
 from ansible_collections.groundcrew.django.plugins.module_utils._settings_judge import explain_failure, judge_settings
-from ansible_collections.groundcrew.django.plugins.module_utils._settings_source import Source, classify, star_imports
+from ansible_collections.groundcrew.django.plugins.module_utils._settings_source import (
+    Source,
+    classify,
+    demanded_variables,
+    star_imports,
+)
 
 if t.TYPE_CHECKING:
     from ansible_collections.groundcrew.django.plugins.module_utils._runner import Runner
@@ -252,7 +259,9 @@ def examine(
             environment_file=environment_file,
         )
         if report["error"] and not report["settings"]:
-            raise explain_failure(report, choice.module, code)
+            places = [frame["path"] for frame in report["error"]["frames"][-1:] if frame["path"] in files]
+            demanded = [name for path in places for name in demanded_variables(read(path)) if name not in environment]
+            raise explain_failure(report, choice.module, code, demanded)
         if report["module"] != module:
             raise ReleaseError(
                 f"manage.py has changed DJANGO_SETTINGS_MODULE from {module} to {report['module']}.",
@@ -279,9 +288,9 @@ def examine(
     laid: list[Laid] = []
     if not configuration:
         laid = plan_overlay(settings, first["settings"], record, code=code, static=static)
-    overlay = ""
-    if laid:
-        overlay = render_overlay(
+
+    def lay() -> str:
+        text = render_overlay(
             laid,
             choice.module,
             app=record["name"],
@@ -290,8 +299,16 @@ def examine(
             engine=first["settings"]["DATABASES"].get("default", {}).get("engine", ""),
         )
         with open(os.path.join(beside, f"{MODULE}.py"), "w", encoding="utf-8") as stream:
-            stream.write(overlay)
+            stream.write(text)
+        return text
+
+    overlay = lay() if laid else ""
     second = load(MODULE if laid else choice.module, "full")
+    unmet = any(check["id"] == POSTGRES_CHECK for check in second["checks"])
+    if unmet and any(one.name == "DATABASES" for one in laid):
+        laid.append(POSTGRES_APP)
+        overlay = lay()
+        second = load(MODULE, "full")
     found = second["settings"]
     laid_names = {one.name for one in laid}
     same_key = "SECRET_KEY" in laid_names or found["SECRET_KEY"] == first["settings"]["SECRET_KEY"]

@@ -9,10 +9,16 @@ import dataclasses
 import os.path
 import re
 import typing as t
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
-from ansible_collections.groundcrew.django.plugins.module_utils._overlay import SQLITE, covers, matches_record, within
+from ansible_collections.groundcrew.django.plugins.module_utils._overlay import (
+    SQLITE,
+    agrees,
+    covers,
+    matches_record,
+    within,
+)
 from ansible_collections.groundcrew.django.plugins.module_utils._settings_choice import Choice, looks_like_production
 from ansible_collections.groundcrew.django.plugins.module_utils._settings_source import Setting
 
@@ -42,10 +48,11 @@ class Problem:
     cure: str
 
 
-def explain_failure(report: Mapping[str, t.Any], module: str, code: str) -> ReleaseError:
+def explain_failure(report: Mapping[str, t.Any], module: str, code: str, demanded: Sequence[str] = ()) -> ReleaseError:
     """What to tell the operator when the settings did not load, or Django did not start with them.
 
     :param code: directory of the release's code.
+    :param demanded: variables without which the file that failed would fail again further on.
     """
     error = report["error"]
     frames = error["frames"]
@@ -55,10 +62,10 @@ def explain_failure(report: Mapping[str, t.Any], module: str, code: str) -> Rele
         f"{_STAGES[report['stage']].format(module)}: {error['type']}: {said[0] if said else 'no reason given'}{where}"
     )
     trace = "\n".join([error["message"], *(f"{frame['path']}:{frame['line']}" for frame in frames)])
-    return ReleaseError(f"{message}.", _cure_failure(report, code), trace)
+    return ReleaseError(f"{message}.", _cure_failure(report, code, demanded), trace)
 
 
-def _cure_failure(report: Mapping[str, t.Any], code: str) -> str:
+def _cure_failure(report: Mapping[str, t.Any], code: str, demanded: Sequence[str]) -> str:
     error = report["error"]
     reads = [read for read in report["reads"] if not read["set"]]
     unset = list(dict.fromkeys(read["name"] for read in reads if read["own"]))
@@ -74,6 +81,7 @@ def _cure_failure(report: Mapping[str, t.Any], code: str) -> str:
     if path:
         return path
     if report["stage"] in ("manage", "settings") and wanted:
+        wanted = list(dict.fromkeys([*wanted, *demanded]))
         others = [name for name in unset if name not in wanted][:_MOST_NAMES]
         more = f" (looked up as well, and not set: {', '.join(others)})" if others else ""
         return "set `env: {" + ", ".join(f"{name}: ..." for name in wanted) + "}`" + more
@@ -90,6 +98,8 @@ def _cure_import(report: Mapping[str, t.Any]) -> str:
     error = report["error"]
     # "cannot import name 'ugettext_lazy' from 'django.utils.translation' (/srv/…/site-packages/…)"
     name = re.search(r"cannot import name .* from '([^']+)' \(\S*/site-packages/", error["message"])
+    if re.search(r"cannot import name .* \(\S*/python3\.\d+/\w+\.py\)", error["message"]):
+        return "this Python is too new for what is installed: set `python` to an older one, or lock newer packages"
     module = name[1] if name else error["module"]
     if not module:
         return ""
@@ -98,8 +108,8 @@ def _cure_import(report: Mapping[str, t.Any]) -> str:
         return f'{module} is no part of Python any more: set `python: "{_LEFT_PYTHON[module]}"`, the last that has it'
     if name or (module != package and package not in {known.partition(".")[0] for known in report["files"]}):
         return (
-            f"the project was written for another version of {package} than the one that was installed: lock it, or "
-            f'name one that fits by `dependencies: {{packages: ["{package}<..."]}}`'
+            f"the installed {package} is not the one that the project was written for: lock it, or name the version, "
+            f'or the further package, that it means by `dependencies: {{packages: ["{package}<..."]}}`'
         )
     provider = _PROVIDERS.get(package, f"what provides {module}")
     return (
@@ -141,16 +151,6 @@ def _directory(path: str, code: str) -> str:
     return (os.path.dirname(relative) or "logs") if os.path.splitext(relative)[1] else relative
 
 
-def _change(setting: Setting, values: Mapping[str, str], how: str = "") -> str:
-    """How to change a value: by the variables it reads, else at its line."""
-    if values:
-        variables = ", ".join(f'{name}: "{value}"' for name, value in values.items())
-        return f"set `env: {{{variables}}}`, which {setting.where} reads"
-    if setting.where:
-        return f"change {setting.where}{how}, or choose other `settings`"
-    return f"set {setting.name} in the project's settings{how}"
-
-
 class _Judge:
     """The values that a release would run with, beside where each comes from."""
 
@@ -176,18 +176,36 @@ class _Judge:
         return f"{name} ({where})" if where else name
 
     def free(self, name: str, value: str) -> dict[str, str]:
-        """The variables that a setting reads and that nobody has set yet, with the value to give them."""
-        return {variable: value for variable in self.settings[name].variables if variable not in self.supplied}
+        """The variable that decides a setting, with the value to give it; none when it is set already."""
+        return {variable: value for variable in self.settings[name].variables[:1] if variable not in self.supplied}
+
+    def change(self, name: str, values: Mapping[str, str], how: str = "") -> str:
+        """How to change a value: by the variables it reads, else at its line."""
+        setting = self.settings[name]
+        if values:
+            variables = ", ".join(f'{variable}: "{value}"' for variable, value in values.items())
+            return f"set `env: {{{variables}}}`, which {setting.where} reads"
+        unseen = setting.kind == "absent" and name in self.found["set"]
+        if unseen or (setting.kind == "literal" and not agrees(setting, self.found)):
+            return (
+                "other code than these settings show decides here, such as a local_settings.py that they run: "
+                "place one for this server by `files`"
+            )
+        if setting.where:
+            reads = f" (it looks up {', '.join(setting.variables[:_MOST_NAMES])})" if setting.variables else ""
+            return f"change {setting.where}{how}{reads}, or choose other `settings`"
+        return f"set {setting.name} in the project's settings{how}"
 
     def debug(self, choice: Choice) -> Iterator[Problem]:
         """DEBUG must be off."""
         if not self.found["DEBUG"]:
             return
         setting = self.settings["DEBUG"]
-        cure = _change(setting, self.free("DEBUG", "False"))
+        cure = self.change("DEBUG", self.free("DEBUG", setting.off))
         if setting.variables and not self.free("DEBUG", ""):
-            held = ", ".join(f"{name}={self.supplied[name]!r}" for name in setting.variables)
-            cure = f'{setting.where} takes {held} for true: repair it, or set `env: {{{setting.variables[0]}: ""}}`'
+            name = setting.variables[0]
+            held = f"{name}={self.supplied[name]!r}"
+            cure = f'{setting.where} takes {held} for true: repair it, or set `env: {{{name}: ""}}`'
         others = [name for name in choice.candidates if looks_like_production(name)]
         if choice.by == "manage.py" and others:
             cure += f"; or name settings made for production: `settings: {others[0]}`"
@@ -200,7 +218,7 @@ class _Judge:
             return
         setting = self.settings["SECRET_KEY"]
         values = self.free("SECRET_KEY", "${secret.secret_key}")
-        cure = _change(setting, values, " so that it reads SECRET_KEY from the environment")
+        cure = self.change("SECRET_KEY", values, " so that it reads SECRET_KEY from the environment")
         if not same:
             why = "it is made at random when they are imported" if setting.random else "two processes do not agree"
             message = f"differs each time the settings are loaded: {why}, and sessions would end with each process"
@@ -213,19 +231,18 @@ class _Judge:
         domains = self.record["domains"]
         missing = [domain for domain in domains if not covers(self.found["ALLOWED_HOSTS"], domain)]
         if missing:
-            cure = _change(self.settings["ALLOWED_HOSTS"], self.free("ALLOWED_HOSTS", ",".join(domains)))
+            cure = self.change("ALLOWED_HOSTS", self.free("ALLOWED_HOSTS", ",".join(domains)))
             message = f"{self.at('ALLOWED_HOSTS')} is {self.found['ALLOWED_HOSTS']}, without {', '.join(missing)}"
             yield Problem(message, cure)
 
     def databases(self) -> Iterator[Problem]:
         """Every database must outlive a release; those of the record must be the ones that are used."""
-        setting = self.settings["DATABASES"]
         described = {"default": self.record["database"], **self.record["databases"]}
         for alias, one in self.found["DATABASES"].items():
             wanted = described.get(alias)
             place = "database" if alias == "default" else f"databases.{alias}"
             label = f"{self.at('DATABASES')}: {alias!r} is"
-            cure = _change(setting, self.by_key(place, one["engine"], wanted), " to read DATABASE_URL")
+            cure = self.change("DATABASES", self.by_key(place, one["engine"], wanted), " to read DATABASE_URL")
             if SQLITE in one["engine"]:
                 lost = within(one["name"], self.release) and not any(within(one["name"], path) for path in self.kept)
                 if lost and not wanted:
@@ -253,6 +270,9 @@ class _Judge:
         keys = [key for key in parts if key in setting.keys]
         values = {setting.keys[key][0]: f"${{{place}.{key.lower()}}}" for key in keys}
         urls = {name: f"${{{place}.url}}" for name in setting.variables if name.endswith("URL")}
+        if "postg" not in engine and not kind:
+            # Names and hosts alone do not make PostgreSQL of it.
+            values = {}
         return {name: value for name, value in ({**kind, **values} or urls).items() if name not in self.supplied}
 
     def static(self) -> Iterator[Problem]:
@@ -265,13 +285,19 @@ class _Judge:
             return
         place = "in a shared path" if shared else "outside the release"
         message = f"is {root}, {place}" if root else "is not set, so static files cannot be collected"
-        cure = _change(self.settings["STATIC_ROOT"], self.free("STATIC_ROOT", self.supplied.get("STATIC_ROOT", "")))
+        cure = self.change("STATIC_ROOT", self.free("STATIC_ROOT", self.supplied.get("STATIC_ROOT", "")))
         yield Problem(f"{self.at('STATIC_ROOT')} {message}", cure)
 
     def warnings(self) -> Iterator[str]:
         """What works and should be known."""
         if "*" in self.found["ALLOWED_HOSTS"]:
             yield f"{self.at('ALLOWED_HOSTS')} allows every host; nginx drops unknown ones all the same."
+        if self.found["compresses_late"]:
+            yield (
+                "django-compressor writes static files while it answers, which the app may not: pages that use it will "
+                "fail until COMPRESS_OFFLINE is True in the settings and the description has "
+                "`commands: {static: [python manage.py compress]}`."
+            )
         for path in self.found["log_files"]:
             if within(path, self.code) and not any(within(path, one) for one in self.kept):
                 yield (

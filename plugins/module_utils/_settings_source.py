@@ -62,6 +62,7 @@ _KEY_WORDS = {
     "HOST": {"HOST", "HOSTNAME"},
     "PORT": {"PORT"},
 }
+_TRUE = {"true", "1", "yes", "y", "on", "t"}
 # What a library reads when it is called without a name.
 _DATABASE_URL_CALLS = ("dj_database_url.config", "env.db", "env.db_url", "env.dj_db_url")
 
@@ -85,6 +86,7 @@ class Setting:
     :param variables: environment variables that a computed value reads, as far as they can be seen.
     :param keys: for DATABASES: variables by key of a database (``{"HOST": ("DB_HOST",)}``).
     :param random: a random value is made when the settings are imported.
+    :param off: for DEBUG: what its variable has to say for it to be off.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Setting:
     variables: tuple[str, ...] = ()
     keys: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     random: bool = False
+    off: str = "False"
 
     @property
     def where(self) -> str:
@@ -127,7 +130,7 @@ class _Binding:
     line: int
     end: int
     tests: tuple[ast.expr, ...]  # conditions that it stands under
-    how: str  # plain: NAME = value; item: NAME["x"]["y"] = value; other: everything else
+    how: str  # plain: NAME = value; item: NAME["x"]["y"] = value; call: NAME.x(value); other: everything else
 
 
 def _dotted(node: ast.AST) -> str:
@@ -151,6 +154,18 @@ def _text(node: ast.AST | None) -> str:
 
 def _is_environ(node: ast.AST) -> bool:
     return _dotted(node).rpartition(".")[2] in ("environ", "ENVIRON")
+
+
+def _off(node: ast.AST) -> str:
+    """What makes ``ENV != "production"`` and ``ENV == "development"`` false; empty where nothing is compared."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Compare):
+            words = [_text(one) for one in ast.walk(part.comparators[0]) if _text(one)]
+            if words and isinstance(part.ops[0], (ast.NotEq, ast.NotIn)):
+                return words[0]
+            if words and isinstance(part.ops[0], (ast.Eq, ast.In)) and not _TRUE & {word.lower() for word in words}:
+                return "production"
+    return ""
 
 
 def read_manage(text: str) -> ManageSettings:
@@ -327,7 +342,7 @@ class _Chain:
         while isinstance(inner, (ast.Attribute, ast.Subscript)):
             inner = inner.value
         if isinstance(call.func, ast.Attribute) and isinstance(inner, ast.Name):
-            yield _Binding(inner.id, call, source, call.lineno, call.end_lineno or call.lineno, tests, "other")
+            yield _Binding(inner.id, call, source, call.lineno, call.end_lineno or call.lineno, tests, "call")
 
     # -- questions about expressions ---------------------------------------------------------------------------------
 
@@ -353,6 +368,9 @@ class _Chain:
     def _behind(self, name: str) -> list[ast.AST]:
         """Everything that a name may stand for, with the conditions."""
         bindings = self.bindings.get(name, [])
+        if all(binding.how == "call" for binding in bindings):
+            # An imported module, such as os: what its functions were called with is not in it.
+            bindings = []
         nodes: list[ast.AST] = [node for binding in bindings for node in (binding.node, *binding.tests)]
         return nodes + ([self.functions[name]] if name in self.functions else [])
 
@@ -456,6 +474,7 @@ class _Chain:
             variables=tuple(dict.fromkeys(variables)),
             keys=self._database_keys(nodes) if name == "DATABASES" else {},
             random=any(self.random(node) for node in nodes),
+            off=next((off for node in nodes if (off := _off(node))), "False"),
         )
 
     def _database_keys(self, nodes: Sequence[ast.expr]) -> dict[str, tuple[str, ...]]:
@@ -479,9 +498,12 @@ class _Chain:
         for part in (part for node in nodes for part in ast.walk(node)):
             if isinstance(part, ast.Dict):
                 for key, value in zip(part.keys, part.values, strict=True):
-                    variables = tuple(self.variables(value))
-                    if _text(key) in ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT") and variables:
-                        found.setdefault(_text(key), variables)
+                    words = _KEY_WORDS.get(_text(key))
+                    read = self.variables(value) if words else []
+                    if words and read:
+                        # The one that is called like the key, before those of a condition.
+                        read.sort(key=lambda name: name.split("_")[-1] not in words)
+                        found.setdefault(_text(key), tuple(read))
             elif isinstance(part, ast.Name) and part.id not in seen:
                 inner = [binding.node for binding in self.bindings.get(part.id, [])]
                 for name, variables in self._keys(inner, seen | {part.id}).items():
@@ -535,6 +557,30 @@ def classify(
     if configuration:
         return {name: chain.in_class(name, configuration) for name in NAMES}
     return {name: chain.setting(name) for name in NAMES}
+
+
+def demanded_variables(text: str) -> list[str]:
+    """Variables that a settings file cannot do without, as far as its plain statements show.
+
+    ``os.environ["NAME"]``, and ``env("NAME")`` or ``config("NAME")`` and the like without a default.
+    """
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return []
+    plain = [node for node in tree.body if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr))]
+    found: list[str] = []
+    for part in (part for node in plain for part in ast.walk(node)):
+        name = ""
+        if isinstance(part, ast.Subscript) and isinstance(part.ctx, ast.Load) and _is_environ(part.value):
+            name = _text(part.slice)
+        elif isinstance(part, ast.Call) and len(part.args) == 1 and not part.keywords:
+            reader, _dot, method = _dotted(part.func).lower().partition(".")
+            if reader in ("env", "config") and method not in ("get", "setdefault"):
+                name = _text(part.args[0])
+        if _VARIABLE.match(name):
+            found.append(name)
+    return list(dict.fromkeys(found))
 
 
 def star_imports(module: str, sources: Iterable[Source]) -> list[str]:

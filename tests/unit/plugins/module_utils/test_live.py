@@ -127,6 +127,20 @@ def test_a_project_is_asked_why_only_after_an_error_of_its_own(answer: int | OSE
     assert caught.value.output.endswith("nothing works\nKeyError: 'shelf'") is asked
 
 
+@pytest.mark.parametrize(
+    ("said", "cure"),
+    [
+        ("redis.exceptions.ConnectionError: Error 111 connecting to 127.0.0.1:6379.", "`redis: true`"),
+        ("redis.exceptions.AuthenticationError: Authentication required.", "${redis.url}"),
+        ("KeyError: 'shelf'", "`health: /path`"),
+    ],
+)
+def test_an_app_without_its_redis_is_told_how_to_reach_it(said: str, cure: str) -> None:
+    with pytest.raises(ReleaseError) as caught:
+        _live.wait_until_healthy(answers(500), INSTANCE, {"path": "/", "status": []}, 0.2, lambda: said)
+    assert cure in caught.value.cure
+
+
 def test_switch_replaces_the_link_whatever_a_killed_run_left(tmp_path: pathlib.Path) -> None:
     current = str(tmp_path / "current")
     assert _live.live_release(current) == ""

@@ -136,6 +136,38 @@ def test_startproject_goes_live_unchanged(either: Project):
     assert not list(either.scratch.iterdir())
 
 
+def test_the_app_that_postgresqls_fields_ask_for_is_added_where_they_do(project: Project):
+    asking = """
+        from django.conf import settings
+        from django.core import checks
+
+        @checks.register
+        def has_the_app(app_configs, **kwargs):
+            missing = "django.contrib.postgres" not in settings.INSTALLED_APPS
+            return [checks.Error("no app", id="postgres.E005")] if missing else []
+    """
+    project.add(asking, "mysite/urls.py")
+    settings = project.examine()
+    assert settings.laid[-1]["name"] == "INSTALLED_APPS"
+    assert not judge(settings.checks).failed
+    # A project that has chosen PostgreSQL itself has to mend its settings itself.
+    project.add("import dj\nDATABASES = dj.chosen()\n")
+    project.write(
+        "dj.py", "def chosen(): return {'default': {'ENGINE': 'django.db.backends.postgresql', 'NAME': 'shop'}}"
+    )
+    settings = project.examine()
+    assert "INSTALLED_APPS" not in [one["name"] for one in settings.laid]
+    assert judge(settings.checks).failed
+
+
+@pytest.mark.parametrize(
+    ("said", "late"), [("", True), ("COMPRESS_OFFLINE = True", False), ("COMPRESS_ENABLED = False", False)]
+)
+def test_compressor_is_asked_when_it_writes(project: Project, said: str, late: bool):
+    project.add(f"INSTALLED_APPS += ['compressor']\n{said}\n")
+    assert project.probe(mode="settings")["settings"]["compresses_late"] is late
+
+
 def test_without_laying_over_the_checks_fail(either: Project):
     report = either.probe()
     assert {one["id"] for one in judge(report["checks"]).failed} == {"security.W009", "security.W018", "security.W020"}
@@ -161,6 +193,14 @@ def test_missing_variables_are_named_with_their_line(project: Project):
         project.examine()
     assert caught.value.cure.startswith("set `env: {DB_PASSWORD: ...}`")
     assert "DB_HOST" in caught.value.cure
+
+
+def test_what_would_be_missed_next_is_named_as_well(project: Project):
+    reads = "HOST = os.environ['DB_HOST']\nKEY = os.environ['SECRET_KEY']\nMAIL = [os.environ['MAIL_HOST']]\n"
+    project.add(f"import os\n{reads}if DEBUG:\n    X = os.environ['ONLY_HERE']\n")
+    with pytest.raises(ReleaseError, match="KeyError: 'DB_HOST'") as caught:
+        project.examine()
+    assert caught.value.cure == "set `env: {DB_HOST: ..., MAIL_HOST: ...}`"
 
 
 def test_variables_of_libraries_are_told_from_those_of_the_project(project: Project):

@@ -72,7 +72,9 @@ def found(**changes: t.Any):
         "ASGI_APPLICATION": "",
         "wsgi": "shop.wsgi:application",
         "asgi": "shop.asgi:application",
+        "compresses_late": False,
         "log_files": [],
+        "set": [],
         **changes,
     }
 
@@ -353,8 +355,34 @@ TCP = {**POSTGRESQL, "host": "localhost"}
             "'shop' at localhost",
             'DB_NAME: "${database.name}", DB_HOST: "${database.host}"',
         ),
+        (
+            {"DATABASES": {"default": SQLITE}},
+            computed("DATABASES", "DATA", keys={"NAME": ("DATA",)}),
+            "lost with the release",
+            "change shop/settings.py:7 to read DATABASE_URL (it looks up DATA)",
+        ),
+        (
+            {"ALLOWED_HOSTS": []},
+            computed("ALLOWED_HOSTS", "DEBUG", "DATA"),
+            "without shop.example.com",
+            "change shop/settings.py:7 (it looks up DEBUG, DATA)",
+        ),
+        ({"DEBUG": True}, computed("DEBUG", "ENV", off="production"), "stays on", 'set `env: {ENV: "production"}`'),
         ({"STATIC_ROOT": "/var/www"}, computed("STATIC_ROOT", "ROOT"), "outside the release", "ROOT: "),
         ({"STATIC_ROOT": ""}, Setting("STATIC_ROOT"), "is not set", "set STATIC_ROOT in the project's settings"),
+        # Settings that run a local_settings.py say one thing, and another is found.
+        (
+            {"DEBUG": True},
+            Setting("DEBUG", "literal", "shop.settings", "shop/settings.py", 7, value=False),
+            "DEBUG (shop/settings.py:7) stays on",
+            "place one for this server by `files`",
+        ),
+        (
+            {"DEBUG": True, "set": ["DEBUG"]},
+            Setting("DEBUG"),
+            "DEBUG stays on",
+            "place one for this server by `files`",
+        ),
     ],
 )
 def test_what_is_unfit_names_its_place_and_its_cure(
@@ -412,6 +440,10 @@ def test_every_host_is_a_warning():
 @pytest.mark.parametrize("host", ["shop.example.com", ".example.com", "*", "SHOP.example.com"])
 def test_hosts_that_cover_the_domain(host: str):
     assert isinstance(judged({"ALLOWED_HOSTS": [host]}), list)
+
+
+def test_files_that_are_compressed_while_the_app_serves_are_a_warning():
+    assert "commands: {static: [python manage.py compress]}" in judged({"compresses_late": True})[0]
 
 
 def test_a_log_file_in_the_release_is_a_warning_unless_it_is_kept():
@@ -486,7 +518,7 @@ def failure(
         (
             {"kind": "ModuleNotFoundError", "message": "No module named 'django.urls.x'", "module": "django.urls.x"},
             "No module named 'django.urls.x'",
-            "written for another version of django",
+            "the installed django is not the one",
         ),
         (
             {
@@ -496,6 +528,14 @@ def failure(
             },
             "cannot import name 'ugettext'",
             '`dependencies: {packages: ["django<..."]}`',
+        ),
+        (
+            {
+                "kind": "ImportError",
+                "message": "cannot import name 'getargspec' from 'inspect' (/usr/lib/python3.11/inspect.py)",
+            },
+            "cannot import name 'getargspec'",
+            "set `python` to an older one",
         ),
         (
             {"message": "'LIBRARY_TRACE'", "reads": [("A", 1)]},

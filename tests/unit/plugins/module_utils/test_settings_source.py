@@ -13,6 +13,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils._settings_source
     ManageSettings,
     Source,
     classify,
+    demanded_variables,
     read_manage,
     star_imports,
 )
@@ -232,3 +233,39 @@ def test_star_imports_name_only_the_project():
         Source("settings.base", "settings/base.py", ""),
     ]
     assert star_imports("settings", sources) == ["settings.dev", "settings.base"]
+
+
+@pytest.mark.parametrize(
+    ("text", "variables", "off"),
+    [
+        ("import os\nos.makedirs(os.getenv('DATA'))\nDEBUG = os.getenv('D') == '1'", ("D",), "False"),
+        ("import os\nDEBUG = os.getenv('ENV') not in ['production', 'staging']", ("ENV",), "production"),
+        ("import os\nENV = os.getenv('ENV')\nDEBUG = ENV != 'live'", ("ENV",), "live"),
+        ("import os\nDEBUG = os.getenv('ENV') == 'development'", ("ENV",), "production"),
+        ("import os\nDEBUG = os.getenv('D', '').lower() in ('true', '1')", ("D",), "False"),
+    ],
+)
+def test_what_turns_debug_off(text: str, variables: tuple[str, ...], off: str):
+    debug = classify("settings", [Source("settings", "settings.py", text)])["DEBUG"]
+    assert (debug.variables, debug.off) == (variables, off)
+
+
+def test_a_key_of_a_database_is_decided_by_the_variable_that_is_called_like_it():
+    text = "from decouple import config\nX = config('SHARDED')\nE = config('DB_ENGINE')\n"
+    text += "DATABASES = {'default': {'ENGINE': 'shards' if X else E}}"
+    databases = classify("settings", [Source("settings", "settings.py", text)])["DATABASES"]
+    assert databases.keys == {"ENGINE": ("DB_ENGINE", "SHARDED")}
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("A = env('A')\nB = env.email_url('B')\nC = [config('C')]\nprint(env('A'))", ["A", "B", "C"]),
+        ("A = env('A', 'x')\nB = env.str('B', default='')\nC = env.get('C')\nD = settings('D')", []),
+        ("import os\nA = os.getenv('A')\nB = os.environ['B']\nos.environ['C'] = 'x'\nD = config('lower')", ["B"]),
+        ("if X:\n    A = env('A')\ndef f():\n    return env('B')", []),
+        ("not python", []),
+    ],
+)
+def test_variables_without_which_settings_fail(text: str, names: list[str]):
+    assert demanded_variables(text) == names
