@@ -149,7 +149,12 @@ def test_the_engine_waits_for_the_operators_own_tasks_only_where_there_are_some(
     operation, _notes = begin(unit, ORDER)
     progress = _engine.Progress(unit, operation, ["built"])
     progress.done("fetched", {})
-    engine = threading.Thread(target=lambda: (progress.done("built", {}), progress.done("checked", {})))
+
+    def go_on() -> None:
+        progress.done("built", {})
+        progress.done("checked", {})
+
+    engine = threading.Thread(target=go_on)
     engine.start()
     time.sleep(0.3)
     # The operator's side is still at the step before, and asks for the one that the engine has stopped at.

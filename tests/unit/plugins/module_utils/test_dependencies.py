@@ -75,7 +75,9 @@ def test_plan(
     dependencies: Dependencies, wanted: dict[str, Any], files: dict[str, str], cwd: str, commands: list[str]
 ) -> None:
     plan = _dependencies.plan(PLACE, dependencies, SERVER, wanted, sorted(files), files.__getitem__)
-    assert " ".join(plan[0].argv) == "uv venv --no-project --allow-existing --relocatable --python /usr/bin/python3 /venv"
+    assert (
+        " ".join(plan[0].argv) == "uv venv --no-project --allow-existing --relocatable --python /usr/bin/python3 /venv"
+    )
     assert [" ".join(command.argv) for command in plan[1:]] == commands
     assert plan[1].cwd == cwd
 

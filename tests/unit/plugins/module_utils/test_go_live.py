@@ -74,14 +74,16 @@ def serve(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Server:
         found.up.discard(self.release)
         found.draining.discard(self.release)
 
+    def start(self: _live.Instance) -> None:
+        found.draining.discard(self.release)
+        found.up.add(self.release)
+
     monkeypatch.setattr(_live, "running", lambda unit: sorted(found.up))
     monkeypatch.setattr(_live.Instance, "stop_later", lambda self, path, timeout: found.draining.add(self.release))
     monkeypatch.setattr(_live.Instance, "stop_when_idle", lambda self, path, timeout: found.up.discard(self.release))
     monkeypatch.setattr(_live.Instance, "stop", remove)
     monkeypatch.setattr(_live.Instance, "remove", remove)
-    monkeypatch.setattr(
-        _live.Instance, "start", lambda self: (found.draining.discard(self.release), found.up.add(self.release))
-    )
+    monkeypatch.setattr(_live.Instance, "start", start)
     monkeypatch.setattr(_live.Instance, "active", lambda self: self.release in found.up)
     return found
 
