@@ -86,7 +86,6 @@ def deploy(app: App, options: Options, progress: Progress) -> str:
             began = time.monotonic()
             result = step(app, release, options)
             entry.durations[name] = round(time.monotonic() - began, 2)
-            entry.migrations += result.pop("migrations", [])
             app.ledger.save()
             if name != "live":
                 progress.done(name, result)

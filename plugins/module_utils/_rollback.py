@@ -99,7 +99,8 @@ def roll_back(app: App, options: Options, progress: t.Any) -> str:
             app.instance(target.id).stop()
         if reverses:
             # What serves on needs the database as it was.
-            Release(app, left).manage(["migrate", "--noinput", "--no-color"], "Migrate the database forward again")
+            again = Release(app, left)
+            _migrations.apply(again, _migrations.plan(again), {**app.record["migrations"], "allow_destructive": True})
         error.message += f" {app.name} was not rolled back; {still_serving(app)}"
         raise
     summary = f"{app.name}: went back from {left} to {target.id}."
