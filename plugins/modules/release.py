@@ -52,7 +52,7 @@ options:
   packages:
     description:
       - Debian packages that have to be on the server before a deploy begins. The action plugin installs those that are
-        not, by M(ansible.builtin.apt#module); where all of them are, that costs nothing.
+        not, by M(ansible.builtin.apt); where all of them are, that costs nothing.
     type: list
     elements: str
     default: []
