@@ -24,7 +24,7 @@ import subprocess
 import sys
 import time
 import typing as t
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from ansible_collections.groundcrew.django.plugins.module_utils import _live
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
@@ -182,6 +182,8 @@ def begin(carrier: Carrier, order: Mapping[str, t.Any], lock_wait: float = 0) ->
         said = title(carrier.app, order["kind"], order["who"], order["why"])
         while not carrier.start(operation, said):
             notes += wait_for_other(carrier, lock_wait)
+            # Its name is free a moment later than its end is to be seen.
+            time.sleep(INTERVAL)
     except BaseException:
         path.unlink(missing_ok=True)
         carrier.progress_file(operation).unlink(missing_ok=True)
@@ -215,6 +217,17 @@ def wait_for_other(carrier: Carrier, lock_wait: float) -> list[str]:
     return [f"Waited {waited:.0f} s for the end of another one ({other})."]
 
 
+def _whole_lines(file: t.IO[str]) -> Iterator[str]:
+    """The lines that have been written to their end; another one is left for the next time."""
+    while True:
+        start = file.tell()
+        line = file.readline()
+        if not line.endswith("\n"):
+            file.seek(start)
+            return
+        yield line
+
+
 def follow(carrier: Carrier, operation: str, step: str, alive: Callable[[], None]) -> dict[str, t.Any]:
     """Wait until the engine has done a step, and return its result.
 
@@ -241,7 +254,7 @@ def follow(carrier: Carrier, operation: str, step: str, alive: Callable[[], None
                 alive()
                 ended = not carrier.at_work()
                 beat = time.monotonic()
-            while line := file.readline():
+            for line in _whole_lines(file):
                 event = json.loads(line)
                 if "error" in event:
                     raise ReleaseError(**event["error"])

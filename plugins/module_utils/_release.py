@@ -250,6 +250,9 @@ def failing(app: App, release: Release) -> Iterator[None]:
         with told():
             yield
     except ReleaseError as error:
+        if release.id == app.live:
+            error.message += f"{_stop(error.message)}Release {release.id} is live; the next deploy clears up after it."
+            raise
         # Removed first: that frees the space that the ledger may need, and a run that dies here is told by "building".
         release.remove()
         entry = app.ledger.find(release.id)

@@ -114,6 +114,15 @@ def test_results_are_read_by_step_and_an_error_is_the_same_on_both_sides(unit: U
     assert str(caught.value) == "It fails.\nTo cure it: mend it\nIts last lines:\nTraceback"
 
 
+def test_a_line_is_read_when_it_is_whole(unit: Unit) -> None:
+    operation, _notes = begin(unit, ORDER)
+    with unit.progress_file(operation).open("a") as file:
+        file.write('{"step": "built", "res')
+        file.flush()
+        threading.Timer(0.3, print, ('ult": {"changed": true}}',), {"file": file, "flush": True}).start()
+        assert follow(unit, operation, "built", quiet) == {"changed": True}
+
+
 def test_an_engine_that_was_killed_is_noticed(unit: Unit) -> None:
     operation, _notes = begin(unit, ORDER)
     unit.started = ""

@@ -54,6 +54,12 @@ def test_a_failure_leaves_nothing_and_says_what_still_serves(app: App) -> None:
     assert found.state == _ledger.FAILED
 
 
+def test_a_failure_after_the_switch_leaves_alone_what_is_live(app: App) -> None:
+    with pytest.raises(ReleaseError, match=r"No space.* Release live is live"), failing(app, Release(app, "live")):
+        raise OSError(28, "No space left on device")
+    assert "live" in os.listdir(app.paths["releases"])
+
+
 def test_a_failure_that_nobody_foresaw_is_told_with_its_place(app: App) -> None:
     with pytest.raises(ReleaseError, match="did not foresee") as caught, failing(app, Release(app, "half")):
         raise KeyError("pid")
