@@ -63,3 +63,42 @@ def test_asgi_leaves_the_lifespan_alone(monkeypatch: pytest.MonkeyPatch) -> None
 
     asyncio.run(load("uvicorn", project, monkeypatch)({"type": "lifespan"}, None, None))
     assert seen == [{"type": "lifespan"}]
+
+
+@pytest.mark.parametrize(("shown", "says"), [("right", True), ("wrong", False), ("", False)])
+@pytest.mark.parametrize("kind", ["gunicorn", "uvicorn"])
+def test_only_the_deploys_own_visit_is_told_the_release(
+    kind: str, shown: str, says: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROUNDCREW_SMOKE", "right")
+    monkeypatch.setenv("GROUNDCREW_RELEASE", "r2")
+    answered: list[t.Any] = []
+
+    def wsgi(environ: dict[str, str], start: t.Callable[..., None]) -> None:
+        start("200 OK", [("Content-Type", "text/plain")])
+
+    async def asgi(scope: dict[str, t.Any], receive: t.Any, send: t.Callable[..., t.Any]) -> None:
+        await send({"type": "http.response.start", "headers": [(b"content-type", b"text/plain")]})
+
+    async def send(message: dict[str, t.Any]) -> None:
+        answered.extend((name.decode().lower(), value.decode()) for name, value in message["headers"])
+
+    if kind == "gunicorn":
+        environ = {"HTTP_X_GROUNDCREW_SMOKE": shown} if shown else {}
+        load(kind, wsgi, monkeypatch)(environ, lambda status, headers: answered.extend(headers))
+    else:
+        headers = [(b"x-groundcrew-smoke", shown.encode())] if shown else []
+        asyncio.run(load(kind, asgi, monkeypatch)({"type": "http", "headers": headers}, None, send))
+    names = {name.lower(): value for name, value in answered}
+    assert names.get("x-groundcrew-release") == ("r2" if says else None)
+
+
+@pytest.mark.parametrize("token", [None, ""])
+def test_without_a_token_nobody_is_told(token: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GROUNDCREW_SMOKE", raising=False)
+    if token is not None:
+        monkeypatch.setenv("GROUNDCREW_SMOKE", token)
+    seen: list[t.Any] = []
+    application = load("gunicorn", lambda environ, start: start("200 OK", []), monkeypatch)
+    application({"HTTP_X_GROUNDCREW_SMOKE": ""}, lambda status, headers: seen.append(headers))
+    assert seen == [[]]
