@@ -33,6 +33,9 @@ RATE = 200
 PATIENCE = 70
 # Seconds that an idle connection is kept: shorter than nginx does, so that neither hangs up on the other's question.
 KEPT = 20
+# Connections at a time: two seconds' worth of visitors. Who comes while so many are waiting counts as let down, so that a
+# server that hangs does not take the machine of the tests with it.
+MOST = 400
 # Each so many-th request is for a stylesheet that an earlier page named, and each so many-th comes on a new connection.
 STYLESHEET = 10
 NEWCOMER = 7
@@ -128,6 +131,7 @@ class Visitors:
         self.context = ssl.create_default_context(cafile=roots) if parts.scheme == "https" else None
         self.idle: list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]] = []
         self.stylesheet = ""
+        self.asking = 0
 
     async def ask_forever(self) -> None:
         waiting = set()
@@ -154,7 +158,17 @@ class Visitors:
         sys.stdout.flush()
 
     async def ask(self, path: str, newcomer: bool) -> tuple[int, str]:
-        reader, writer = await self.connect(newcomer)
+        if self.asking >= MOST:
+            raise OSError(f"{MOST} visitors are waiting already")
+        self.asking += 1
+        try:
+            return await self.ask_on(*await self.connect(newcomer), path, newcomer)
+        finally:
+            self.asking -= 1
+
+    async def ask_on(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, newcomer: bool
+    ) -> tuple[int, str]:
         kept = False
         try:
             manner = "close" if newcomer else "keep-alive"
