@@ -1,0 +1,45 @@
+"""The whole matrix runs on Debian 13; Debian 12 sees what is marked `both`, and one of each kind, marked `debian_12`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from shop import Shop, visited
+
+MARKS = {"both": "runs on every supported Debian", "debian_12": "one of a matrix that Debian 13 sees as a whole"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for mark, meaning in MARKS.items():
+        config.addinivalue_line("markers", f"{mark}: {meaning}")
+
+
+def wanted(item: pytest.Item) -> bool:
+    if item.get_closest_marker("both"):
+        return True
+    return bool(item.get_closest_marker("debian_12")) == ("bookworm" in item.name)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    config.hook.pytest_deselected(items=[item for item in items if not wanted(item)])
+    items[:] = [item for item in items if wanted(item)]
+
+
+@pytest.fixture(scope="module")
+def shop(host: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    name = host.backend.get_hostname()
+    with visited(name, tmp_path_factory.mktemp(name) / "requests") as shop:
+        yield shop
+
+
+@pytest.fixture(autouse=True)
+def begin_tidy(shop: Shop) -> None:
+    """What one test has left behind must not fail all that come after it."""
+    shop.change = {}
+    if not shop.look().tidy:
+        try:
+            shop.settled()
+        except AssertionError:
+            shop.deploy(app_deploy_lock_wait=120)
