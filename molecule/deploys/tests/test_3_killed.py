@@ -53,6 +53,10 @@ def test_the_next_deploy_heals_what_was_killed_on_debian_12(shop: Shop, kill: Ki
     heals(shop, kill, "migrated")
 
 
+def reboot(shop: Shop) -> None:
+    shop.root("systemctl reboot")
+
+
 def power_cut(shop: Shop) -> None:
     docker("kill", server.container(shop.name))
     server.up(shop.name)
@@ -66,16 +70,19 @@ def started_at(shop: Shop) -> str:
         return ""
 
 
-def test_a_power_cut_in_the_middle_of_a_deploy(shop: Shop) -> None:
+@pytest.mark.parametrize(("restart", "step"), [(power_cut, "started"), (power_cut, "switched"), (reboot, "switched")])
+def test_a_restart_of_the_server_in_the_middle_of_a_deploy(
+    shop: Shop, restart: Callable[[Shop], None], step: str
+) -> None:
     before, began = shop.settled(), started_at(shop)
-    with shop.begun("started") as deploy:
-        power_cut(shop)
+    with shop.begun(step) as deploy:
+        restart(shop)
         deploy.end(fails=True)
     shop.wait_for(lambda: started_at(shop) not in ("", began))
     shop.wait_for(shop.answers)
     seen = shop.look()
     assert shop.version == seen.version
-    assert seen.current == before.current
+    assert (seen.current == before.current) == (step != "switched")
     following = shop.another()
     with shop.nobody_notices():
         shop.deploy(following)
