@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -138,6 +139,10 @@ def carry_out(carrier: Carrier, order: Mapping[str, t.Any], progress: Progress) 
 def stop(*_signal: object) -> None:
     """The unit is being stopped: by an operator, or because the server goes down."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    asked = subprocess.run(["systemctl", "is-system-running"], capture_output=True, text=True, check=False)
+    if asked.stdout.strip() == "stopping":
+        # Units can be neither started nor stopped any more; the next deploy clears up.
+        os._exit(1)
     raise ReleaseError("The deploy was stopped on the server.", "deploy again")
 
 

@@ -36,6 +36,8 @@ while [ $idle -lt 2 ] && [ "$(date +%s)" -lt $end ]; do
     idle=$((idle + 1))
     if grep -Eq "^[^ ]+ [^ ]+ [^ ]+ 00000000 0001 0[23] +[0-9]+ $path\$" /proc/net/unix; then idle=0; fi
 done
+# Who is still connected has had his time; the server would give him another.
+if [ $idle -lt 2 ]; then systemctl stop --no-block "$3"; systemctl kill --signal=KILL "$3"; fi
 systemctl stop "$3"
 systemctl stop "$4"
 """

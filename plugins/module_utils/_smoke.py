@@ -95,6 +95,10 @@ def test(release: str, facts: Mapping[str, t.Any], record: Mapping[str, t.Any], 
 
     def page() -> str:
         answer = visit(host, path, {SMOKE_HEADER: token})
+        if answer.status == 503 and not answer.release:
+            return (
+                f"at https://{host}{path} nginx shows its holding page (503), for want of an answer that it can pass on"
+            )
         if not _live.healthy(answer.status, facts["health"]["status"]):
             return f"https://{host}{path} answers with status {answer.status}"
         if answer.release != release:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from testbed import controller
+from testbed.system import locked
 
 from ansible_collections.groundcrew.django.plugins.module_utils import _python
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
@@ -93,16 +94,18 @@ def djangos() -> dict[str, Path]:
     if index := controller.pip_settings().get("index-url"):
         environment.setdefault("UV_DEFAULT_INDEX", index)  # uv does not read pip's settings
     pythons = {}
-    for version in ("4.2", "5.2"):
-        target = ROOT / ".cache" / f"django-{version}-{sys.version_info.major}.{sys.version_info.minor}"
-        python = pythons[version] = target / "bin/python"
-        if not (target / ".ready").exists():
-            for command in (
-                [uv, "venv", "--quiet", "--clear", "--python", sys.executable, target],
-                [uv, "pip", "install", "--quiet", "--python", python, f"django=={version}.*", "psycopg[binary]"],
-                ["mkdir", target / "project"],
-                [python, "-m", "django", "startproject", "mysite", target / "project"],
-            ):
-                subprocess.run([str(word) for word in command], env=environment, check=True)
-            (target / ".ready").touch()
+    # Tests run side by side, and each process asks.
+    with locked("djangos"):
+        for version in ("4.2", "5.2"):
+            target = ROOT / ".cache" / f"django-{version}-{sys.version_info.major}.{sys.version_info.minor}"
+            python = pythons[version] = target / "bin/python"
+            if not (target / ".ready").exists():
+                for command in (
+                    [uv, "venv", "--quiet", "--clear", "--python", sys.executable, target],
+                    [uv, "pip", "install", "--quiet", "--python", python, f"django=={version}.*", "psycopg[binary]"],
+                    ["mkdir", target / "project"],
+                    [python, "-m", "django", "startproject", "mysite", target / "project"],
+                ):
+                    subprocess.run([str(word) for word in command], env=environment, check=True)
+                (target / ".ready").touch()
     return pythons
