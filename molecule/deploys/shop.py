@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,10 +79,7 @@ class Deploy:
 
     def __init__(self, version: str, argv: list[str]) -> None:
         self.version = version
-        # A group of its own, so that it can be killed with all its children.
-        self.process = subprocess.Popen(
-            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-        )
+        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def end(self, *, fails: bool = False) -> str:
         """Wait for it, and return all that the operator saw."""
@@ -91,7 +88,15 @@ class Deploy:
         return said
 
     def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
+        """Kill it with all its children; Ansible gives some of them sessions of their own."""
+        listed = subprocess.run(["ps", "-eo", "pid=,ppid="], stdout=subprocess.PIPE, text=True, check=True).stdout
+        parents = {int(pid): int(parent) for pid, parent in map(str.split, listed.splitlines())}
+        killed = {self.process.pid}
+        while children := {pid for pid, parent in parents.items() if parent in killed} - killed:
+            killed |= children
+        for pid in sorted(killed):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.communicate()
 
 

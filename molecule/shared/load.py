@@ -36,6 +36,7 @@ KEPT = 20
 # Connections at a time: two seconds' worth of visitors. Who comes while so many are waiting counts as let down, so that a
 # server that hangs does not take the machine of the tests with it.
 MOST = 400
+CROWD = f"{MOST} visitors are waiting already"
 # Each so many-th request is for a stylesheet that an earlier page named, and each so many-th comes on a new connection.
 STYLESHEET = 10
 NEWCOMER = 7
@@ -159,7 +160,7 @@ class Visitors:
 
     async def ask(self, path: str, newcomer: bool) -> tuple[int, str]:
         if self.asking >= MOST:
-            raise OSError(f"{MOST} visitors are waiting already")
+            raise OSError(CROWD)
         self.asking += 1
         try:
             return await self.ask_on(*await self.connect(newcomer), path, newcomer)

@@ -69,7 +69,11 @@ class ActionModule(ActionBase):
     def _release(self, args: dict[str, t.Any], variables: dict[str, t.Any]) -> dict[str, t.Any]:
         result = self._run("groundcrew.django.release", args, variables)
         packages = result.get("missing_packages")
+        if result.get("archive_wanted"):
+            return result
         if not packages:
+            for line in filter(None, [result.get("summary"), *result.get("notes", [])]):
+                self._display.display(line)
             return result
         self._display.display(f"Installing {', '.join(packages)}")
         # Fresh servers look as if their package lists were new, and have none.

@@ -37,9 +37,6 @@ INTERVAL = 0.05
 # Seconds between two signs of life to the operator's side, which is how its end is noticed.
 BEAT = 2
 
-# Seconds without anybody who follows, after which an operation has lost its operator: between two steps nobody does.
-LOST = 5
-
 _OURS = "ansible_collections.groundcrew.django.plugins.module_utils."
 _START = f"import sys\n\nfrom {_OURS}_engine import main\n\nmain(*sys.argv[1:])\n"
 
@@ -163,12 +160,15 @@ def title(app: str, kind: str, who: str, why: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
-def begin(carrier: Carrier, order: Mapping[str, t.Any], lock_wait: float = 0) -> tuple[str, list[str]]:
+def begin(
+    carrier: Carrier, order: Mapping[str, t.Any], lock_wait: float, alive: Callable[[], None]
+) -> tuple[str, list[str]]:
     """Start the engine on an order: the id of the operation, and what there is to say of the wait for it.
 
     An operation whose operator has gone is waited for, because its outcome is what the next one has to start from.
 
     :param lock_wait: seconds to wait for another one that somebody follows.
+    :param alive: called while it waits; raises when nobody is there any more for whom to begin.
     :raises ReleaseError: when another one is still at work then, with what it says of itself.
     """
     carrier.prepare()
@@ -181,7 +181,7 @@ def begin(carrier: Carrier, order: Mapping[str, t.Any], lock_wait: float = 0) ->
     try:
         said = title(carrier.app, order["kind"], order["who"], order["why"])
         while not carrier.start(operation, said):
-            notes += wait_for_other(carrier, lock_wait)
+            notes += wait_for_other(carrier, lock_wait, alive)
             # Its name is free a moment later than its end is to be seen.
             time.sleep(INTERVAL)
     except BaseException:
@@ -191,27 +191,25 @@ def begin(carrier: Carrier, order: Mapping[str, t.Any], lock_wait: float = 0) ->
     return operation, notes
 
 
-def wait_for_other(carrier: Carrier, lock_wait: float) -> list[str]:
+def wait_for_other(carrier: Carrier, lock_wait: float, alive: Callable[[], None]) -> list[str]:
     """Wait until the operation that is at work has ended; returns what there is to say of that.
 
     :raises ReleaseError: when it is somebody's, and is still at work after ``lock_wait`` seconds.
     """
-    begun = seen = time.monotonic()
-    other = carrier.at_work()
+    began = time.monotonic()
+    other = ""
     while said := carrier.at_work():
-        other, now = said, time.monotonic()
-        if carrier.watched() or carrier.paused():
-            seen = now
-            if now - begun >= lock_wait:
-                raise ReleaseError(
-                    f"Another deploy is at work on this server. {other}.",
-                    "wait until it has ended and run this again; -e app_deploy_lock_wait=600 waits up to 600 s by "
-                    f"itself; systemctl stop {carrier.unit} on the server abandons it",
-                )
-        elif now - seen >= LOST and lock_wait >= 0:
-            lock_wait = float("inf")
+        other = said
+        # Between two of its steps nobody follows it for a moment, and it is asked again a moment later.
+        if time.monotonic() - began >= lock_wait and (carrier.watched() or carrier.paused()):
+            raise ReleaseError(
+                f"Another deploy is at work on this server. {other}.",
+                "wait until it has ended and run this again; -e app_deploy_lock_wait=600 waits up to 600 s by "
+                f"itself; systemctl stop {carrier.unit} on the server abandons it",
+            )
+        alive()
         time.sleep(INTERVAL * 5)
-    waited = time.monotonic() - begun
+    waited = time.monotonic() - began
     if not other or waited < 1:
         return []
     return [f"Waited {waited:.0f} s for the end of another one ({other})."]

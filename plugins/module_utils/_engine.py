@@ -58,28 +58,30 @@ class Progress:
     def done(self, step: str, result: Result) -> None:
         """Tell a step's result; wait if the operator has something to do before the next."""
         paused = self._pauses.get(step)
-        if paused:
-            # There before the result is, which the operator's side answers by removing it.
-            paused.touch(0o600)
+        if not paused:
+            self.tell(step=step, result=result)
+            return
+        # There before the result is, which the operator's side answers by removing it.
+        paused.touch(0o600)
         self.tell(step=step, result=result)
         deadline = time.monotonic() + PATIENCE
-        while paused and paused.exists():
-            if time.monotonic() > deadline:
-                paused.unlink(missing_ok=True)
-                raise ReleaseError(f"The operator's own tasks after the step {step!r} did not end in {PATIENCE} s.")
-            time.sleep(INTERVAL)
+        try:
+            while paused.exists():
+                if time.monotonic() > deadline:
+                    raise ReleaseError(f"The operator's own tasks after the step {step!r} did not end in {PATIENCE} s.")
+                time.sleep(INTERVAL)
+        finally:
+            paused.unlink(missing_ok=True)
 
 
 def deploy(app: App, options: Options, progress: Progress) -> str:
     """Take what is wanted live; returns what became of it."""
     began = time.monotonic()
-    with told():
-        fetched = fetch(app, options)
+    fetched = fetch(app, options)
     if not fetched["needed"]:
         progress.tell(step="fetched", result=fetched)
         return ""
-    release = Release(app, fetched["release"])
-    entry = app.ledger.find(release.id) or _ledger.Entry(release.id, "", "", "", options.who)
+    release, entry = Release(app, fetched["release"]), app.ledger.entries[-1]
     with failing(app, release):
         progress.done("fetched", fetched)
         entry.durations["fetched"] = round(time.monotonic() - began, 2)

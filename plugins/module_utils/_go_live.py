@@ -45,7 +45,7 @@ def start(app: App, release: Release, options: Options) -> None:
     instance = app.instance(release.id)
     instance.start()
     _live.wait_until_healthy(
-        health_question(app, release.id),
+        health_question(release),
         instance,
         release.facts["health"],
         options.health_timeout,
@@ -109,6 +109,10 @@ def heal(app: App, options: Options) -> str:
     It serves, and nobody has seen whether it does so for visitors.
     """
     entry = app.ledger.find(app.live)
+    if entry and entry.state == _ledger.ROLLED_BACK:
+        # A rollback notes first what it is about to leave.
+        app.ledger.restore(entry)
+        return f"A killed rollback had not left {entry.id} yet."
     if not entry or entry.state != _ledger.BUILDING:
         return ""
     before = _ledger.previous(app.ledger.entries, os.listdir(app.paths["releases"]), entry.id)
@@ -129,17 +133,8 @@ def heal(app: App, options: Options) -> str:
 
 def traceback_of(release: Release) -> str:
     """What goes wrong when the health page is asked for: unless told otherwise, Django logs that nowhere."""
-    record = release.app.record
-    result = release.app.runner.run(
-        [release.python, "-c", ASK, record["domains"][0], record["health"]["path"]],
-        title="Ask the project why",
-        cwd=release.directory,
-        env=release.path_variables,
-        environment_file=release.environment_file,
-        writable=release.app.writable,
-        timeout=60,
-        check=False,
-    )
+    argv = [release.python, "-c", ASK, release.app.record["domains"][0], release.facts["health"]["path"]]
+    result = release.run(argv, "Ask the project why", timeout=60, check=False)
     return f"\n{result.last_lines()}" if result.rc else ""
 
 

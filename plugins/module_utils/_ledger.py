@@ -83,6 +83,12 @@ class Ledger:
         entry.times[event] = now()
         self.save()
 
+    def restore(self, entry: Entry) -> None:
+        """Take back that a release was left for an earlier one."""
+        entry.state = GOOD
+        entry.times.pop("rolled back", None)
+        self.save()
+
     def save(self) -> None:
         """Replace the file in one step."""
         del self.entries[:-KEPT_ENTRIES]

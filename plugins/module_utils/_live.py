@@ -25,6 +25,9 @@ HEALTH_INTERVAL = 0.25
 # Restarts after which an instance that never answered is given up: it would only end again.
 HOPELESS = 3
 
+# How Python begins the line between the tracebacks of two exceptions of which one led to the other.
+CHAINED = ("During handling of the above exception", "The above exception was the direct cause")
+
 # Stops a release once nobody is connected to its socket any more, or when its time is over. nginx may have looked up
 # the socket just before the switch and connect a moment later, so nobody has to be there at two looks in a row.
 # In /proc/net/unix a connection at the server's end has the path, flags 0, and the state 03, or 02 while it waits to be
@@ -38,8 +41,10 @@ while [ $idle -lt 2 ] && [ "$(date +%s)" -lt $end ]; do
 done
 # Who is still connected has had his time; the server would give him another.
 if [ $idle -lt 2 ]; then systemctl stop --no-block "$3"; systemctl kill --signal=KILL "$3"; fi
-systemctl stop "$3"
-systemctl stop "$4"
+systemctl stop "$3" "$4"
+# Who had to be killed has failed, and would be listed for ever.
+systemctl --quiet is-failed "$3" && systemctl reset-failed "$3"
+true
 """
 
 
@@ -160,10 +165,34 @@ class Instance:
         """How often systemd has started the service again because it ended by itself."""
         return int(systemctl("show", "--property=NRestarts", "--value", self.service, check=False) or 0)
 
-    def journal(self, lines: int = 40) -> str:
-        """What the service said last."""
-        argv = ["journalctl", "--no-pager", "--output=cat", f"--lines={lines}", f"--unit={self.service}"]
-        return subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False).stdout
+    def journal(self) -> str:
+        """What the service said that tells most."""
+        argv = ["journalctl", "--no-pager", "--output=cat", "--lines=1000", f"--unit={self.service}"]
+        return telling(subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False).stdout)
+
+
+def telling(said: str, most: int = 40) -> str:
+    """Of what a server said, the end of its first traceback, from which all others follow, and its last lines.
+
+    :param most: lines.
+    """
+    # Python underlines what it means, which helps nobody whose screen breaks the line above.
+    lines = [line for line in said.splitlines() if line.strip(" ~^")]
+    last = most // 4
+    first = next((at for at, line in enumerate(lines) if line.startswith("Traceback ")), len(lines))
+    end = _end_of_traceback(lines, first)
+    if end >= len(lines) - last:
+        return "\n".join(lines[-most:])
+    return "\n".join([*lines[max(first, end - most + last + 2) : end + 1], "...", *lines[-last:]])
+
+
+def _end_of_traceback(lines: Sequence[str], first: int) -> int:
+    """Index of the line that names the exception, the last one of a chain."""
+    at = first + 1
+    while at < len(lines) and lines[at].startswith(" "):
+        at += 1
+    follows = len(lines) > at + 2 and lines[at + 1].startswith(CHAINED) and lines[at + 2].startswith("Traceback ")
+    return _end_of_traceback(lines, at + 2) if follows else at
 
 
 def running(unit: str) -> list[str]:

@@ -164,18 +164,8 @@ def _ask(release: Release, mode: str, title: str, output: t.IO[bytes] | None = N
     """
     name = f"{release.app.name} {release.id} on {socket.gethostname()}"
     request = _request(release, mode, name, **more)
-    result = release.app.runner.run(
-        [release.python, "-B", "-", json.dumps(request)],
-        title=title,
-        cwd=release.directory,
-        env=release.path_variables,
-        environment_file=release.environment_file,
-        writable=[release.code, release.static, release.app.paths["cache"], *release.app.writable],
-        timeout=LIMIT,
-        check=False,
-        stdin=MIGRATIONS_SCRIPT,
-        output=output,
-    )
+    argv = [release.python, "-B", "-", json.dumps(request)]
+    result = release.run(argv, title, timeout=LIMIT, check=False, stdin=MIGRATIONS_SCRIPT, output=output)
     report = read_report(request["report"])
     if report is None and mode == "dump" and result.rc == 0:
         return {}

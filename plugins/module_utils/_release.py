@@ -21,9 +21,15 @@ import typing as t
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 
-from ansible_collections.groundcrew.django.plugins.module_utils import _environment, _forwarding, _ledger, _live
+from ansible_collections.groundcrew.django.plugins.module_utils import (
+    _environment,
+    _forwarding,
+    _ledger,
+    _live,
+    _units,
+)
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
-from ansible_collections.groundcrew.django.plugins.module_utils._runner import SandboxRunner
+from ansible_collections.groundcrew.django.plugins.module_utils._runner import Result, SandboxRunner
 
 # Shorter parts of a secret are ordinary words, and would mask half of what an operator has to read.
 SHORTEST_LINE = 12
@@ -126,9 +132,10 @@ class App:
         return values | lines | spelled | {json.dumps(value)[1:-1] for value in values}
 
     def tuning(self) -> dict[str, t.Any]:
-        """What the role app_server has left."""
-        with open(self.tuning_file, encoding="utf-8") as file:
-            return json.load(file)
+        """What the role app_server has left, with the number of workers for each kind of app server."""
+        tuning: dict[str, t.Any] = json.loads(pathlib.Path(self.tuning_file).read_text("utf-8"))
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
+        return {**tuning, "workers": _units.workers(tuning, os.cpu_count() or 1, memory)}
 
 
 class Release:
@@ -199,11 +206,14 @@ class Release:
 
     def manage(self, arguments: Sequence[str], title: str) -> str:
         """Run a management command and return its output."""
-        return self.run([self.python, "manage.py", *arguments], title)
+        return self.run([self.python, "manage.py", *arguments], title).stdout
 
-    def run(self, argv: Sequence[str], title: str, timeout: int = 3600) -> str:
-        """Run a program as the app, with the release's environment; it may write what a build may write."""
-        result = self.app.runner.run(
+    def run(self, argv: Sequence[str], title: str, *, timeout: int = 3600, **more: t.Any) -> Result:
+        """Run a program as the app, with the release's environment; it may write what a build may write.
+
+        :param more: of what :meth:`Runner.run` takes: ``check``, ``stdin``, ``output``.
+        """
+        return self.app.runner.run(
             argv,
             title=title,
             cwd=self.directory,
@@ -211,8 +221,8 @@ class Release:
             environment_file=self.environment_file,
             writable=[self.code, self.static, self.app.paths["cache"], *self.app.writable],
             timeout=timeout,
+            **more,
         )
-        return result.stdout
 
     def remove(self) -> None:
         """Leave nothing of the release.
@@ -291,13 +301,13 @@ def still_serving(app: App) -> str:
     return f"release {app.live} is still serving." if app.live else "nothing is live yet."
 
 
-def health_question(app: App, release: str) -> t.Callable[[], tuple[int, str]]:
+def health_question(release: Release) -> t.Callable[[], tuple[int, str]]:
     """Asks a release for its health page as a visitor's request would arrive from nginx."""
     headers = {
         **_forwarding.SCHEME_HEADERS,
-        "Host": app.record["domains"][0],
+        "Host": release.app.record["domains"][0],
         "X-Real-IP": "127.0.0.1",
         "Connection": "close",
     }
-    path = Release(app, release).socket
-    return lambda: _live.ask(path, app.record["health"]["path"], headers)
+    path = release.facts["health"]["path"]
+    return lambda: _live.ask(release.socket, path, headers)

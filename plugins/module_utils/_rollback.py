@@ -12,11 +12,17 @@ from ansible_collections.groundcrew.django.plugins.module_utils import _ledger, 
 from ansible_collections.groundcrew.django.plugins.module_utils._deploy import clear_unfinished
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._go_live import heal, settle, start, switch
-from ansible_collections.groundcrew.django.plugins.module_utils._release import App, Options, Release, still_serving
+from ansible_collections.groundcrew.django.plugins.module_utils._release import (
+    App,
+    Options,
+    Release,
+    still_serving,
+    told,
+)
 
 
-def choose(entries: t.Sequence[_ledger.Entry], present: t.Collection[str], live: str, wanted: str) -> _ledger.Entry:
-    """The release to go back to. Pure.
+def choose(entries: t.Sequence[_ledger.Entry], present: t.Collection[str], live: str, wanted: str) -> str:
+    """Id of the release to go back to. Pure.
 
     :param wanted: its id; empty for the good one before the live one.
     :raises ReleaseError: when there is none, or it is not to be trusted.
@@ -36,7 +42,7 @@ def choose(entries: t.Sequence[_ledger.Entry], present: t.Collection[str], live:
         known = next((entry for entry in reversed(entries) if entry.id == chosen), None)
         what = "was never here" if not known else f"is {known.state}" if known.state != _ledger.GOOD else "was pruned"
         raise ReleaseError(f"Release {chosen} {what}, so it is no way back.", offer)
-    return next(entry for entry in reversed(entries) if entry.id == chosen)
+    return chosen
 
 
 def plan(app: App, options: Options) -> tuple[Release, list[_migrations.Reverse]]:
@@ -45,7 +51,7 @@ def plan(app: App, options: Options) -> tuple[Release, list[_migrations.Reverse]
     :raises ReleaseError: when the way is not free.
     """
     present = os.listdir(app.paths["releases"])
-    target = Release(app, choose(app.ledger.entries, present, app.live, options.release).id)
+    target = Release(app, choose(app.ledger.entries, present, app.live, options.release))
     if not os.path.exists(target.environment_file) or not app.instance(target.id).dropin.exists():
         raise ReleaseError(
             f"Release {target.id} is not complete on this server any more.", "deploy the version you want"
@@ -70,16 +76,20 @@ def look(app: App, options: Options) -> dict[str, t.Any]:
     return {"changed": True, "release": target.id, "summary": summary, "notes": notes}
 
 
-def settle_back(app: App, target: Release, options: Options) -> None:
-    """Switch to a release that is up and healthy, and note which one was left for it."""
+def change_places(app: App, target: Release, options: Options) -> None:
+    """Switch to a release that is up and healthy, and note which one was left for it.
+
+    The note comes first: whoever finds it beside a release that is live knows that the switch did not happen.
+    """
     left = app.ledger.find(app.live)
-    switch(app, target, options)
     if left:
         app.ledger.mark(left, _ledger.ROLLED_BACK, "rolled back")
-    back = app.ledger.find(target.id)
-    if back:
-        app.ledger.mark(back, _ledger.GOOD, "live")
-    settle(app, options)
+    try:
+        switch(app, target, options)
+    except BaseException:
+        if left:
+            app.ledger.restore(left)
+        raise
 
 
 def roll_back(app: App, options: Options, progress: t.Any) -> str:
@@ -92,17 +102,21 @@ def roll_back(app: App, options: Options, progress: t.Any) -> str:
     if reverses:
         notes += _migrations.reverse(Release(app, left), reverses)
     try:
-        start(app, target, options)
-        settle_back(app, target, options)
+        with told():
+            start(app, target, options)
+            change_places(app, target, options)
     except ReleaseError as error:
-        if app.live != target.id:
-            app.instance(target.id).stop()
+        app.instance(target.id).stop()
         if reverses:
             # What serves on needs the database as it was.
             again = Release(app, left)
             _migrations.apply(again, _migrations.plan(again), {**app.record["migrations"], "allow_destructive": True})
         error.message += f" {app.name} was not rolled back; {still_serving(app)}"
         raise
+    back = app.ledger.find(target.id)
+    if back:
+        app.ledger.mark(back, _ledger.GOOD, "live")
+    settle(app, options)
     summary = f"{app.name}: went back from {left} to {target.id}."
     progress.tell(
         step="rolled_back", result={"changed": True, "release": target.id, "summary": summary, "notes": notes}

@@ -55,7 +55,9 @@ def describe(app: App) -> dict[str, t.Any]:
     problems = Problems()
     live = app.live
     release = Release(app, live) if live else None
-    status = _ask(app, live) if live else None
+    health: tuple[str, bool | None] = ("", None)
+    if release:
+        health = problems.attempt("health", lambda: ask(release)) or ("unknown", False)
     entries = problems.attempt("history", lambda: app.ledger.entries) or []
     entry = next((entry for entry in reversed(entries) if entry.id == live), None)
     present = problems.attempt("releases", lambda: os.listdir(app.paths["releases"])) if live else None
@@ -67,8 +69,8 @@ def describe(app: App) -> dict[str, t.Any]:
         "since": entry.times.get("live", "") if entry else "",
         "who": entry.who if entry else "",
         "service": _live.systemctl("is-active", app.instance(live).service, check=False) if live else "",
-        "health": "" if status is None else str(status or "no answer"),
-        "healthy": None if status is None else _live.healthy(status or 599, app.record["health"]["status"]),
+        "health": health[0],
+        "healthy": health[1],
         "previous": _ledger.ways_back(entries, present or [], live) if live else [],
         "at_work": Carrier(app.name).at_work(),
         "draining": problems.attempt("draining", lambda: draining(app)) or [],
@@ -79,12 +81,14 @@ def describe(app: App) -> dict[str, t.Any]:
     }
 
 
-def _ask(app: App, live: str) -> int:
-    """Status of the health page; 0 when nobody answers."""
+def ask(release: Release) -> tuple[str, bool]:
+    """Status of the health page, and whether it is a healthy one."""
+    question, wanted = health_question(release), release.facts["health"]["status"]
     try:
-        return health_question(app, live)()[0]
+        status, _body = question()
     except (OSError, http.client.HTTPException):
-        return 0
+        return "no answer", False
+    return str(status), _live.healthy(status, wanted)
 
 
 def draining(app: App) -> list[str]:

@@ -98,6 +98,20 @@ SERVERS: dict[str, Server] = {
 }
 
 
+def workers(tuning: Mapping[str, t.Any], cpus: int, memory: float) -> dict[str, int]:
+    """Worker processes by kind of app server: as many as the app's description says, or the server has room for.
+
+    gunicorn's own advice is two per core and one more; a uvicorn worker keeps one core busy by itself.
+
+    :param tuning: ``workers``, ``memory_share`` (of the server's memory that this app's workers may count on) and
+        ``worker_memory`` (MB that one takes).
+    :param memory: of the server, in MB.
+    """
+    affordable = max(1, int(memory * tuning["memory_share"] / tuning["worker_memory"]))
+    by_cores = {"gunicorn": 2 * cpus + 1, "uvicorn": cpus}
+    return {kind: tuning["workers"] or min(number, affordable) for kind, number in by_cores.items()}
+
+
 def start_command(kind: str, python: str, entry: str, tuning: Mapping[str, t.Any]) -> list[str]:
     """The argv that starts the app server ``kind`` with ``entry`` ("module:callable")."""
     server = SERVERS[kind]

@@ -18,6 +18,7 @@ description:
   - Programs of the project run as the app's user, each in a transient unit with the app's sandbox and the environment
     of the release.
   - When a step fails, the release is removed, the ledger says so, and what was live stays live, or is live again.
+  - RV(summary) and RV(notes) also appear on the operator's screen, as lines, while the deploy is at work.
 options:
   app:
     description: The complete record of the app, as the filter P(groundcrew.django.app_records#filter) makes it.
@@ -320,7 +321,7 @@ def run(app: App, params: dict[str, t.Any], options: Options) -> dict[str, t.Any
             "who": options.who,
             "why": options.why,
         }
-        operation, notes = _carrier.begin(carrier, order, params["lock_wait"])
+        operation, notes = _carrier.begin(carrier, order, params["lock_wait"], show_life)
     result = _carrier.follow(carrier, operation, state, show_life)
     return {**result, "operation": operation, "notes": notes + result.get("notes", [])}
 

@@ -22,7 +22,7 @@ SETTINGS = """
         "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
     }
-    DATABASES["default"]["CONN_MAX_AGE"] = int(os.environ.get("CONN_MAX_AGE", "60"))
+    DATABASES["default"]["CONN_MAX_AGE"] = 60
     VERSION = "main"
     """
 
@@ -42,8 +42,17 @@ VIEWS = """
         return HttpResponse(text, headers={"X-Version": settings.VERSION})
 
 
+    def page(text):
+        return answer(f'<link rel="stylesheet" href="{static("site.css")}">{text}')
+
+
     def front(request):
-        return answer(f'<link rel="stylesheet" href="{static("site.css")}">{Item.objects.count()} items')
+        return page(f"{Item.objects.count()} items")
+
+
+    async def asynchronous_front(request):
+        # A query would take a thread and a connection of its own for each visitor.
+        return page("All items")
 
 
     def healthz(request):
@@ -87,12 +96,14 @@ VIEWS = """
     """
 
 URLS = """
+    import os
+
     from django.urls import path
 
     from shop import views
 
     urlpatterns = [
-        path("", views.front),
+        path("", views.asynchronous_front if os.environ.get("ASYNCHRONOUS") else views.front),
         path("healthz", views.healthz),
         path("facts/", views.facts),
         path("slow/", views.slow),

@@ -7,26 +7,10 @@ from typing import Any
 import jinja2
 from worktree import ROOT
 
-NEW: dict[str, Any] = {
-    "name": "new",
-    "release": "",
-    "described": "",
-    "revision": "",
-    "since": "",
-    "who": "",
-    "service": "",
-    "health": "",
-    "healthy": None,
-    "previous": [],
-    "at_work": "",
-    "draining": [],
-    "maintenance": False,
-    "pending_migrations": None,
-    "certificate": None,
-    "problems": [],
-}
+from ansible_collections.groundcrew.django.tests.unit.statuses import NEVER_DEPLOYED
+
 SHOP: dict[str, Any] = {
-    **NEW,
+    **NEVER_DEPLOYED,
     "name": "shop",
     "release": "20261122-145017-1a2b3c4d",
     "described": "main at 1a2b3c4d",
@@ -82,7 +66,7 @@ def table(*apps: dict[str, Any]) -> str:
 
 
 def test_the_table() -> None:
-    assert table(SHOP, ILL, NEW) == TABLE
+    assert table(SHOP, ILL, NEVER_DEPLOYED) == TABLE
 
 
 def test_a_server_without_apps() -> None:

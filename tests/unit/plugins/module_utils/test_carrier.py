@@ -10,11 +10,12 @@ import subprocess
 import sys
 import threading
 import time
+import typing as t
 
 import pytest
 
 from ansible_collections.groundcrew.django.plugins.module_utils import _carrier, _engine
-from ansible_collections.groundcrew.django.plugins.module_utils._carrier import Carrier, begin, follow
+from ansible_collections.groundcrew.django.plugins.module_utils._carrier import Carrier, follow
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 
 ORDER = {"kind": "deploy", "app": {}, "options": {}, "pauses": [], "who": "ann@laptop", "why": "spring sale"}
@@ -44,12 +45,15 @@ class Unit(Carrier):
 @pytest.fixture
 def unit(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Unit:
     monkeypatch.setattr(_carrier, "BEAT", 0)
-    monkeypatch.setattr(_carrier, "LOST", 0.2)
     return Unit("shop", str(tmp_path))
 
 
 def quiet() -> None:
     """Somebody is there to hear the result."""
+
+
+def begin(unit: Unit, order: dict[str, t.Any], lock_wait: float = 0) -> tuple[str, list[str]]:
+    return _carrier.begin(unit, order, lock_wait, quiet)
 
 
 def test_the_unit_says_who_and_why_and_the_order_is_for_root_alone(unit: Unit) -> None:
@@ -92,6 +96,18 @@ def test_a_deploy_that_has_lost_its_operator_is_waited_for(unit: Unit) -> None:
     unit.turn_into_another_ones(ends_after=1.2)
     _second, notes = begin(unit, ORDER, lock_wait=0)
     assert "Waited" in notes[0]
+
+
+def test_who_has_gone_while_waiting_begins_nothing(unit: Unit) -> None:
+    _carrier.begin(unit, ORDER, 0, quiet)
+    unit.turn_into_another_ones(ends_after=20)
+
+    def gone() -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        _carrier.begin(unit, ORDER, 60, gone)
+    assert len([*unit.directory.glob("*.order")]) == 1
 
 
 def test_a_deploy_that_waits_for_its_operator_has_not_lost_him(unit: Unit) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
 import shutil
@@ -165,9 +166,10 @@ def test_pages_that_are_open_keep_their_files_as_long_as_a_release_has_them(
 
 
 ENDINGS = ("", "fails before the switch", "fails after the switch", "killed after the switch")
+ROLLBACKS = ("", "fails after the switch", "killed before the switch", "killed after the switch")
 EVENTS = st.one_of(
     st.tuples(st.just("deploy"), st.sampled_from(ENDINGS)),
-    st.tuples(st.just("roll back"), st.integers(0, 4)),
+    st.tuples(st.just("roll back"), st.tuples(st.integers(0, 4), st.sampled_from(ROLLBACKS))),
     st.tuples(st.just("drained"), st.just("")),
 )
 
@@ -186,6 +188,50 @@ def test_after_any_history_something_complete_is_live_and_a_way_back_is_left(
             shutil.rmtree(folder)
 
 
+def go_back(server: Server, place: int, ending: str, keep: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Roll back as the engine does, up to the point and with the outcome that ``ending`` names.
+
+    :param place: which of the ways back; 0 leaves it to the rollback.
+    """
+    app, left = server.app, server.app.live
+    ways = _ledger.ways_back(app.ledger.entries, server.present(), left)
+    wanted = ways[place % len(ways)] if ways and place else ""
+    target = _rollback.choose(app.ledger.entries, server.present(), left, wanted)
+    chosen = app.ledger.find(target)
+    assert chosen and chosen.state == _ledger.GOOD, "what was rolled back or has failed is not offered"
+
+    dead = False
+
+    def switch(current: str, release: str) -> None:
+        nonlocal dead
+        dead = dead or ending == "killed before the switch"
+        if not dead:
+            to_link(current, release)
+            dead = ending == "killed after the switch"
+        if dead:
+            raise KeyboardInterrupt
+
+    def save(ledger: _ledger.Ledger) -> None:
+        # No Python sees a kill: nothing of what it does about an exception happens.
+        if not dead:
+            to_file(ledger)
+
+    def smoke(*_arguments: object) -> None:
+        if ending == "fails after the switch":
+            raise ReleaseError("nginx answers with 502.")
+
+    to_link, to_file = _live.switch, _ledger.Ledger.save
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(_live, "switch", switch)
+        patch.setattr(_ledger.Ledger, "save", save)
+        patch.setattr(_go_live, "smoke", smoke)
+        app.instance(target).start()
+        _rollback.change_places(app, Release(app, target), Options(keep=keep))
+        _go_live.settle(app, Options(keep=keep))
+    # As the next run finds it.
+    app.__dict__.pop("ledger")
+
+
 def live_through(server: Server, events: list[tuple[str, t.Any]], keep: int, monkeypatch: pytest.MonkeyPatch) -> None:
     app = server.app
     for number, (event, how) in enumerate(events):
@@ -202,16 +248,11 @@ def live_through(server: Server, events: list[tuple[str, t.Any]], keep: int, mon
             except ReleaseError:
                 assert app.live == before
         else:
-            ways = _ledger.ways_back(app.ledger.entries, server.present(), app.live)
-            wanted = ways[how % len(ways)] if ways and how else ""
             try:
-                target = _rollback.choose(app.ledger.entries, server.present(), app.live, wanted)
+                place, ending = how
+                go_back(server, place, ending, keep, monkeypatch)
             except ReleaseError:
-                assert not _ledger.previous(app.ledger.entries, server.present(), app.live)
-                continue
-            assert target.state == _ledger.GOOD, "what was rolled back or has failed is not offered"
-            app.instance(target.id).start()
-            _rollback.settle_back(app, Release(app, target.id), Options(keep=keep))
+                assert app.live == before
         live = app.live
         assert not live or live in server.present()
         assert not live or live in server.up

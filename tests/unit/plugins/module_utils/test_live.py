@@ -149,3 +149,35 @@ def test_switch_replaces_the_link_whatever_a_killed_run_left(tmp_path: pathlib.P
     _live.switch(current, "r2")
     assert _live.live_release(current) == "r2"
     assert sorted(os.listdir(tmp_path)) == ["current"]
+
+
+def traceback(*names: str, frames: int = 3) -> list[str]:
+    """As a server prints it; of several exceptions each but the first came of the one before it."""
+    lines: list[str] = []
+    for name in names:
+        lines += ["", "During handling of the above exception, another exception occurred:", ""] if lines else []
+        lines += ["Traceback (most recent call last):"]
+        lines += [f'  File "app.py", line {number}, in <module>\n    ~~~~^^^' for number in range(frames)]
+        lines += [f"{name}: the till is empty"]
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("said", "begins", "holds", "ends"),
+    [
+        ([f"line {number}" for number in range(100)], "line 60", "line 80", "line 99"),
+        (["Starting", *traceback("KeyError"), "Bye"], "Starting", "KeyError", "Bye"),
+        # What the server's own error at the end is about, stands at the beginning.
+        ([*traceback("KeyError"), *["INFO"] * 50, *traceback("HaltServer")], "Traceback", "KeyError", "HaltServer"),
+        ([*traceback("KeyError", "ImportError"), *["INFO"] * 50, "Bye"], "Traceback", "ImportError", "Bye"),
+        ([*traceback("KeyError", frames=90), *["INFO"] * 50, "Bye"], "  File", "KeyError", "Bye"),
+        ([], "", "", ""),
+    ],
+)
+def test_what_a_server_said_is_cut_to_what_tells(said: list[str], begins: str, holds: str, ends: str) -> None:
+    told = _live.telling("\n".join(said))
+    assert told.startswith(begins)
+    assert holds in told
+    assert (told.splitlines() or [""])[-1].startswith(ends)
+    assert len(told.splitlines()) <= 40
+    assert "^" not in told

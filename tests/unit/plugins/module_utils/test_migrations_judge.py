@@ -23,6 +23,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils._migrations_judg
     same_family,
 )
 from ansible_collections.groundcrew.django.plugins.module_utils._migrations_script import MIGRATIONS_SCRIPT
+from ansible_collections.groundcrew.django.plugins.module_utils._release import Release
 
 MIGRATION = """
 from django.contrib.postgres.operations import AddIndexConcurrently, CITextExtension
@@ -273,6 +274,8 @@ CASES_5 = [
 
 class Project:
     """A project on SQLite with one app per case, as much of a release as planning asks for."""
+
+    run = Release.run
 
     def __init__(self, root: Path, python: Path, runner: t.Any, cases: t.Sequence[tuple[str, str, t.Any]]) -> None:
         shutil.copytree(python.parents[1] / "project", root / "code")

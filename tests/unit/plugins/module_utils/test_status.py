@@ -15,6 +15,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils import _live, _m
 from ansible_collections.groundcrew.django.plugins.module_utils._app_checks import app_records
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._release import App
+from ansible_collections.groundcrew.django.tests.unit.statuses import NEVER_DEPLOYED
 
 NOON = 1795348800.0  # 2026-11-22 12:00:00 UTC
 TOLD = "notAfter={}\nissuer=CN = {}\nsubject=CN = shop.example.com\n"
@@ -45,6 +46,9 @@ def entry(release: str, state: str) -> dict[str, Any]:
     }
 
 
+FACTS = {"database": False, "health": {"path": "/", "status": []}}
+
+
 class Server:
     """An app's files below a directory, and a systemd that says what it is told to."""
 
@@ -57,7 +61,7 @@ class Server:
         self.ledger = self.path("state") / "releases.json"
         monkeypatch.setattr(_live, "systemctl", self.systemctl)
         self.status = 200
-        monkeypatch.setattr(_status, "health_question", lambda app, release: self.health)
+        monkeypatch.setattr(_status, "health_question", lambda release: self.health)
         monkeypatch.setattr(_migrations, "plan", self.plan, raising=False)
         self.pending: list[str] = []
 
@@ -70,7 +74,7 @@ class Server:
         for name in names:
             beside = self.path("releases") / name / "groundcrew"
             beside.mkdir(parents=True)
-            (beside / "release.json").write_text('{"database": true}')
+            (beside / "release.json").write_text(json.dumps({**FACTS, "database": True}))
         if live:
             self.path("current").symlink_to(f"releases/{live}")
 
@@ -107,35 +111,15 @@ def server(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     return Server(tmp_path, monkeypatch)
 
 
-NOTHING: dict[str, Any] = {
-    "name": "shop",
-    "release": "",
-    "described": "",
-    "revision": "",
-    "since": "",
-    "who": "",
-    "service": "",
-    "health": "",
-    "healthy": None,
-    "previous": [],
-    "at_work": "",
-    "draining": [],
-    "maintenance": False,
-    "pending_migrations": None,
-    "certificate": None,
-    "problems": [],
-}
-
-
 def test_an_app_that_was_never_deployed(server: Server) -> None:
-    assert server.describe() == NOTHING
+    assert server.describe() == {**NEVER_DEPLOYED, "name": "shop"}
 
 
 def test_a_first_deploy_at_work(server: Server) -> None:
     server.release("r1")
     server.history(entry("r1", "building"))
     server.units["shop-deploy.service"] = "active"
-    assert server.describe() == {**NOTHING, "at_work": "shop: deploy by bob"}
+    assert server.describe() == {**NEVER_DEPLOYED, "name": "shop", "at_work": "shop: deploy by bob"}
 
 
 def test_an_app_that_is_live(server: Server) -> None:
@@ -146,7 +130,8 @@ def test_an_app_that_is_live(server: Server) -> None:
     server.pending = ["0002_price"]
     server.path("maintenance").touch()
     assert server.describe() == {
-        **NOTHING,
+        **NEVER_DEPLOYED,
+        "name": "shop",
         "release": "r2",
         "described": "main at r2",
         "revision": "r2abc",
@@ -170,7 +155,9 @@ def test_health(server: Server, status: int, wanted: list[int], health: str, hea
     server.release("r2", live="r2")
     server.history(entry("r2", "good"))
     server.status = status
-    server.record["health"]["status"] = wanted
+    (server.path("releases") / "r2/groundcrew/release.json").write_text(
+        json.dumps({"health": {"path": "/", "status": wanted}})
+    )
     found = server.describe()
     assert (found["health"], found["healthy"]) == (health, healthy)
 
@@ -191,7 +178,12 @@ def test_everything_else_that_cannot_be_found_out(server: Server) -> None:
     server.path("tls").mkdir()
     (server.path("tls") / "fullchain.pem").write_text("no certificate")
     found = server.describe()
-    assert [problem.split(":")[0] for problem in found["problems"]] == ["releases", "migrations", "certificate"]
+    assert (found["health"], found["healthy"]) == ("unknown", False)
+    assert [problem.split(":")[0] for problem in found["problems"]] == [
+        "health",
+        "releases",
+        "certificate",
+    ]
     server.release("r2")
     server.pending = ["broken"]
     assert server.describe()["problems"][0] == "migrations: No database. OperationalError: gone To cure it: start it"
@@ -200,7 +192,7 @@ def test_everything_else_that_cannot_be_found_out(server: Server) -> None:
 def test_an_app_without_a_database_has_no_migrations(server: Server) -> None:
     server.release("r2", live="r2")
     server.history(entry("r2", "good"))
-    (server.path("releases") / "r2/groundcrew/release.json").write_text('{"database": false}')
+    (server.path("releases") / "r2/groundcrew/release.json").write_text(json.dumps(FACTS))
     server.pending = ["broken"]
     found = server.describe()
     assert (found["pending_migrations"], found["problems"]) == (None, [])

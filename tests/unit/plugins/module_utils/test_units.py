@@ -9,7 +9,12 @@ import typing as t
 import pytest
 
 from ansible_collections.groundcrew.django.plugins.module_utils._runner import SandboxRunner
-from ansible_collections.groundcrew.django.plugins.module_utils._units import quote, release_dropin, start_command
+from ansible_collections.groundcrew.django.plugins.module_utils._units import (
+    quote,
+    release_dropin,
+    start_command,
+    workers,
+)
 
 TUNING = {"workers": 3, "threads": 2, "timeout": 60, "start_timeout": 30}
 
@@ -99,3 +104,18 @@ def test_a_step_runs_as_the_app_and_hides_its_arguments_from_the_journal() -> No
         assert part in command
     assert command[-3:] == ["--", "echo", "$${HOME} $$x"]
     assert any(part.startswith("--unit=shop-step@") for part in command), "no app's name is the beginning of it"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cpus", "memory", "gunicorn", "uvicorn"),
+    [
+        (None, 2, 8192, 5, 2),
+        (None, 1, 1024, 3, 1),
+        (None, 8, 1024, 3, 3),  # no more than there is memory for
+        (None, 1, 200, 1, 1),
+        (7, 1, 200, 7, 7),  # who says a number is believed
+    ],
+)
+def test_workers(wanted: int | None, cpus: int, memory: float, gunicorn: int, uvicorn: int) -> None:
+    tuning = {"workers": wanted, "memory_share": 0.5, "worker_memory": 150}
+    assert workers(tuning, cpus, memory) == {"gunicorn": gunicorn, "uvicorn": uvicorn}
