@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from shop import Shop
+from testbed import server
 
 
 @contextmanager
@@ -15,6 +17,36 @@ def repository_gone(shop: Shop) -> Iterator[None]:
         yield
     finally:
         shop.root("systemctl start repositories")
+
+
+# Beside the live release stands one with the same processes and none of its files.
+FLUTTER = """
+import os, shutil, sys
+os.chdir("/srv/shop")
+live, bare = os.readlink("current"), "releases/bare"
+os.makedirs(f"{bare}/public/static")
+os.symlink(f"/srv/shop/{live}/run", f"{bare}/run")
+print("begun", flush=True)
+while not os.path.exists("/run/flutter.end"):
+    for target in (bare, live):
+        os.symlink(target, "current.new")
+        os.replace("current.new", "current")
+shutil.rmtree(bare)
+os.unlink("/run/flutter.end")
+"""
+
+
+@contextmanager
+def current_fluttering(shop: Shop) -> Iterator[None]:
+    """The switch happens thousands of times a second, so that every moment of a request meets one."""
+    argv = ["docker", "exec", "--interactive", server.container(shop.name), "python3", "-c", FLUTTER]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as flutter:
+        assert flutter.stdout and flutter.stdout.readline() == "begun\n"
+        try:
+            yield
+        finally:
+            shop.root("touch /run/flutter.end")
+            assert flutter.wait() == 0
 
 
 @contextmanager

@@ -33,9 +33,9 @@ RATE = 200
 PATIENCE = 70
 # Seconds that an idle connection is kept: shorter than nginx does, so that neither hangs up on the other's question.
 KEPT = 20
-# Connections at a time: two seconds' worth of visitors. Who comes while so many are waiting counts as let down, so that a
-# server that hangs does not take the machine of the tests with it.
-MOST = 400
+# Connections at a time: ten seconds' worth of visitors, because a machine that runs many tests at once stalls for some. Who
+# comes while so many are waiting counts as let down, so that a server that hangs does not take the machine with it.
+MOST = 10 * RATE
 CROWD = f"{MOST} visitors are waiting already"
 # Each so many-th request is for a stylesheet that an earlier page named, and each so many-th comes on a new connection.
 STYLESHEET = 10

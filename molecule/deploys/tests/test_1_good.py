@@ -7,9 +7,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+from accidents import current_fluttering
+from load import Load
 from shop import Shop, assert_right, says, went_live
 
 # Seconds without any deploy, for comparison, deploys and rollbacks; most on the server that has the whole matrix.
@@ -83,6 +86,20 @@ def test_a_page_from_before_the_deploy_keeps_its_stylesheet(shop: Shop) -> None:
     assert found[1] not in shop.visitor.get(shop.url).text
     again = shop.visitor.get(shop.url + found[1])
     assert (again.status, again.body) == (200, old.body)
+
+
+@pytest.mark.both
+def test_a_file_is_found_at_every_moment_of_a_switch(shop: Shop, tmp_path: Path) -> None:
+    """nginx looks for a file first and opens it later."""
+    page = shop.visitor.get(shop.url).text
+    found = re.search(r'href="/([^"]+\.[0-9a-f]{12}\.css)"', page)
+    assert found, page
+    visitors = Load(shop.url + found[1], shop.load.address, shop.load.roots, tmp_path / "requests")
+    with shop.nobody_notices(), current_fluttering(shop), visitors:
+        began = time.time()
+        time.sleep(5)
+        window = visitors.window(began, time.time())
+    assert not window.failures, window
 
 
 def test_a_changed_environment_alone_is_a_release_of_its_own(shop: Shop) -> None:
