@@ -267,7 +267,7 @@ def test_a_full_site(rendered: dict[str, dict[str, str]]) -> None:
 )
 def test_uploads(rendered: dict[str, dict[str, str]], case: str, places: set[str]) -> None:
     server = servers(rendered[case])["443", "shop.example.com"]
-    assert locations(server) - {"/", "@app", "/_groundcrew/holding.html"} == places
+    assert locations(server) - {"/", "@app", "@moved", "/_groundcrew/holding.html"} == places
     after = values(location(server, "/"), "try_files")[0][-1]
     assert after == ("@media" if case == "media_public" else "@app")
     for place in places:
