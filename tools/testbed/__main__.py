@@ -11,7 +11,7 @@ from pathlib import Path
 # Modules of this folder are imported as testbed.x, by other tools too.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from testbed import engine, image, pebble, server
+from testbed import engine, image, pebble, server, vm
 from testbed.system import TestbedError
 
 
@@ -59,6 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--lifetime", type=int, default=pebble.LIFETIME, help="of certificates, in seconds")
     verb.set_defaults(do=_pebble)
 
+    verb = verbs.add_parser("vm", help="a virtual machine with a kernel of its own; `ssh` reaches it as well")
+    verb.add_argument("action", choices=("up", "down"))
+    verb.add_argument("name")
+    verb.add_argument("--distro", choices=image.DISTROS, default="bookworm")
+    verb.set_defaults(do=_vm)
+
     verb = verbs.add_parser("clean", help="remove every server, Pebble and the networks; images stay")
     verb.set_defaults(do=_clean)
     return parser
@@ -84,6 +90,13 @@ def _pebble(arguments: argparse.Namespace) -> None:
         pebble.down()
     else:
         print(pebble.up(arguments.lifetime))
+
+
+def _vm(arguments: argparse.Namespace) -> None:
+    if arguments.action == "down":
+        vm.down(arguments.name)
+    else:
+        print(vm.up(arguments.name, arguments.distro))
 
 
 def _clean(_: argparse.Namespace) -> None:

@@ -20,12 +20,17 @@ def server(distro: str) -> str:
     return _build("server", distro)
 
 
+def vm(distro: str) -> str:
+    """What the disk of a virtual machine holds."""
+    return _build("vm", distro, server(distro))
+
+
 def pebble() -> str:
     """The image of the ACME test server."""
     return _build("pebble", "bookworm")
 
 
-def _build(recipe: str, distro: str) -> str:
+def _build(recipe: str, distro: str, base: str = "") -> str:
     """Build an image; the engine's own cache makes this a second's work where nothing changed."""
     tag = f"groundcrew-{recipe}:{distro}"
     with locked("image"), tempfile.TemporaryDirectory(dir=CACHE) as folder:
@@ -34,7 +39,7 @@ def _build(recipe: str, distro: str) -> str:
         (context / "controller").mkdir()
         for path, text in controller.files(distro).items():
             write(context / "controller" / path, text, 0o600 if "auth.conf" in path else 0o644)
-        base = _base(distro)
+        base = base or _base(distro)
         if not docker("images", "--quiet", tag):
             note(f"building {tag}")
         docker("build", "--quiet", "--tag", tag, "--build-arg", f"base={base}", str(context))

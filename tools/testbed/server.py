@@ -54,7 +54,8 @@ def up(
         engine.rename(box, [name, *(aliases or [])])
     if not (state and state["State"]["Running"] and (folder(name) / "hosts.yml").exists()):
         _wait_for_systemd(box)
-        _write_access(name)
+        write_access(name, endpoint(name, 22), docker("exec", box, "cat", "/etc/ssh/ssh_host_ed25519_key.pub"))
+        _expect_ssh(name)
     return folder(name) / "hosts.yml"
 
 
@@ -126,7 +127,7 @@ def _free(address: str, port: int) -> bool:
 
 def _create(name: str, distro: str, tag: str, address: str | None) -> None:
     box = container(name)
-    _make_key()
+    make_key()
     with locked("ports"):
         address = address or address_for(box, [*PORTS.values()])
         docker(
@@ -163,7 +164,7 @@ def _create(name: str, distro: str, tag: str, address: str | None) -> None:
     )
 
 
-def _make_key() -> None:
+def make_key() -> None:
     need("openssh-client", "ssh", "ssh-keygen")
     with locked("ssh"):
         if not KEY.exists():
@@ -192,12 +193,10 @@ def _published(state: dict[str, Any]) -> dict[int, tuple[str, int]]:
     }
 
 
-def _write_access(name: str) -> None:
-    """The inventory and the SSH configuration, with the host key read off the server rather than trusted at first."""
-    box, here = container(name), folder(name)
-    address, port = endpoint(name, 22)
-    host_key = docker("exec", box, "cat", "/etc/ssh/ssh_host_ed25519_key.pub").split()[:2]
-    write(here / "known_hosts", f"[{address}]:{port} {' '.join(host_key)}\n")
+def write_access(name: str, at: tuple[str, int], host_key: str) -> None:
+    """The inventory and the SSH configuration, with the host key as the server has it rather than trusted at first."""
+    here, (address, port) = folder(name), at
+    write(here / "known_hosts", f"[{address}]:{port} {' '.join(host_key.split()[:2])}\n")
     write(
         here / "ssh_config",
         f"Host {name}\n"
@@ -209,8 +208,6 @@ def _write_access(name: str) -> None:
         f"  UserKnownHostsFile {here}/known_hosts\n"
         "  StrictHostKeyChecking yes\n",
     )
-    if not succeeds("ssh", "-F", str(here / "ssh_config"), "-o", "ConnectTimeout=10", name, "true"):
-        raise TestbedError(f"{name} booted, but does not answer over SSH; try: ssh -F {here}/ssh_config {name}")
     write(
         here / "hosts.yml",
         "all:\n"
@@ -223,3 +220,9 @@ def _write_access(name: str) -> None:
         f"      ansible_ssh_private_key_file: {KEY}\n"
         f"      ansible_ssh_common_args: -o IdentitiesOnly=yes -o UserKnownHostsFile={here}/known_hosts\n",
     )
+
+
+def _expect_ssh(name: str) -> None:
+    config = folder(name) / "ssh_config"
+    if not succeeds("ssh", "-F", str(config), "-o", "ConnectTimeout=10", name, "true"):
+        raise TestbedError(f"{name} booted, but does not answer over SSH; try: ssh -F {config} {name}")
