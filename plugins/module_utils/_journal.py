@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 
-# Shown only by their names: what they print is a deploy's or an operator's own, and the rest is systemd's coming and going.
+# Shown only by their names: what they print is a deploy's or an operator's, and all else is systemd's coming and going.
 HELPERS = frozenset({"look", "manage", "step", "web-drain"})
 
 # Every app has these, whether they have said anything yet or not.

@@ -36,8 +36,8 @@ options:
     default: 3600
   show:
     description:
-      - Print what the command says on the operator's screen as it is, once it has ended, instead of returning it as RV(stdout)
-        and RV(stderr).
+      - Print what the command says on the operator's screen as it is, once it has ended, instead of returning it as
+        RV(stdout) and RV(stderr).
     type: bool
     default: false
 attributes:

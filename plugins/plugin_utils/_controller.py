@@ -1,7 +1,7 @@
 # Copyright (c) 2026 groundcrew contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What plugins have to know of the controller: where the user's files are, and whether he is. PRIVATE to the collection: may change at any time."""
+"""The user's side: where his own files are, and whether he is still there. PRIVATE to the collection."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def typed(name: str, value: str, options: Sequence[str]) -> str:
     """The value of a variable with the words that Ansible has dropped.
 
     A shell takes the quotes of ``-e command="migrate --plan"`` away, and Ansible then takes ``--plan`` for something
-    else and forgets it. All words up to the next variable belong to the value: ``-e "command=migrate --plan app=shop"``.
+    else and forgets it. Words up to the next variable belong to the value: ``-e "command=migrate --plan app=shop"``.
 
     :param value: what Ansible has understood.
     :param options: what stood behind each ``-e``, in that order.
@@ -34,12 +34,12 @@ def typed(name: str, value: str, options: Sequence[str]) -> str:
         first = max(number for number, word in enumerate(words) if word[0].startswith(f"{name}="))
         following = words[first + 1 :]
         count = next((number for number, word in enumerate(following) if _VARIABLE.match(word[0])), len(following))
-        lost = [word[0] for word in following[count:] if not _VARIABLE.match(word[0])]
-        if lost:
+        if any(not _VARIABLE.match(word[0]) for word in following[count:]):
+            # Without the words themselves: one may be a secret.
+            another = following[count][0].partition("=")[0]
             raise ValueError(
-                f"-e {option}: Ansible takes {following[count][0].partition('=')[0]} for a variable, and whose "
-                f"{lost[0]!r} is cannot be told. To cure it: quote the value twice, -e {name}=\"'...'\", or write it as "
-                f'JSON, -e \'{{"{name}": "..."}}\''
+                f"-e {name}=...: Ansible takes {another}= for a variable, and whose the words behind it are cannot be "
+                f'told. To cure it: quote the value twice, -e {name}="\'...\'", or write -e \'{{"{name}": "..."}}\''
             )
         if count == 0:
             break
