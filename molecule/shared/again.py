@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 
-def play(host: Any, playbook: str | Path, *options: str, check: bool = True, **changed: Any) -> str:
-    """Run a playbook, by its path or full name, with some variables changed. Returns all that Ansible said."""
+def command(host: Any, playbook: str | Path, *options: str, **changed: Any) -> dict[str, Any]:
+    """What subprocess needs to run a playbook, by its path or full name, with some variables changed."""
     argv = [
         "ansible-playbook",
         f"--inventory={Path(os.environ['MOLECULE_EPHEMERAL_DIRECTORY']) / 'inventory'}",
@@ -20,9 +20,13 @@ def play(host: Any, playbook: str | Path, *options: str, check: bool = True, **c
         f"--extra-vars={json.dumps(changed)}",
         str(playbook),
     ]
-    environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
-    result = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
-    said = result.stdout + result.stderr
+    return {"args": argv, "env": {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}, "text": True}
+
+
+def play(host: Any, playbook: str | Path, *options: str, check: bool = True, **changed: Any) -> str:
+    """Run a playbook, by its path or full name, with some variables changed. Returns all that Ansible said."""
+    result = subprocess.run(**command(host, playbook, *options, **changed), capture_output=True, check=False)
+    said = str(result.stdout + result.stderr)
     assert (result.returncode == 0) or not check, said
     return said
 

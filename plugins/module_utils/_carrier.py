@@ -28,14 +28,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ansible_collections.groundcrew.django.plugins.module_utils import _live
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
+from ansible_collections.groundcrew.django.plugins.module_utils._operator import BEAT
 
 RUN = "/run/groundcrew"
 
 # Seconds between two looks at what the engine has written.
 INTERVAL = 0.05
-
-# Seconds between two signs of life to the operator's side, which is how its end is noticed.
-BEAT = 2
 
 _OURS = "ansible_collections.groundcrew.django.plugins.module_utils."
 _START = f"import sys\n\nfrom {_OURS}_engine import main\n\nmain(*sys.argv[1:])\n"

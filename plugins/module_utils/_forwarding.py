@@ -30,6 +30,8 @@ VISITOR_HEADERS: dict[str, str] = {
     "X-Forwarded-Port": "$groundcrew_public_port",
     "X-Forwarded-For": "$remote_addr",
     "X-Real-IP": "$remote_addr",
+    # The name of this one request, which stands in the access log too. A visitor's own could be a name that is taken.
+    "X-Request-ID": "$request_id",
 }
 
 CLEARED: tuple[str, ...] = (

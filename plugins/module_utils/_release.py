@@ -19,7 +19,7 @@ import subprocess
 import traceback
 import typing as t
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ansible_collections.groundcrew.django.plugins.module_utils import (
     _environment,
@@ -122,20 +122,22 @@ class App:
         return {name: text if text.count("\n") > 1 else text.removesuffix("\n") for name, text in texts.items()}
 
     def secret_values(self) -> set[str]:
-        """What must be kept out of everything that an operator sees.
-
-        The secrets, also as URLs and as Python and JSON spell them, and the lines of those that have several.
-        """
-        values = {value.removesuffix("\n") for value in self.secrets.values()} - {""}
-        lines = {line for value in values for line in value.splitlines() if len(line) >= SHORTEST_LINE}
-        spelled = {urllib.parse.quote(value, safe="") for value in values}
-        return values | lines | spelled | {json.dumps(value)[1:-1] for value in values}
+        """What must be kept out of everything that an operator sees."""
+        return spellings(self.secrets.values())
 
     def tuning(self) -> dict[str, t.Any]:
         """What the role app_server has left, with the number of workers for each kind of app server."""
         tuning: dict[str, t.Any] = json.loads(pathlib.Path(self.tuning_file).read_text("utf-8"))
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
         return {**tuning, "workers": _units.workers(tuning, os.cpu_count() or 1, memory)}
+
+
+def spellings(secrets: Iterable[str]) -> set[str]:
+    """Secrets also as URLs and as Python and JSON spell them, and the lines of those that have several."""
+    values = {value.removesuffix("\n") for value in secrets} - {""}
+    lines = {line for value in values for line in value.splitlines() if len(line) >= SHORTEST_LINE}
+    spelled = {urllib.parse.quote(value, safe="") for value in values}
+    return values | lines | spelled | {json.dumps(value)[1:-1] for value in values}
 
 
 class Release:

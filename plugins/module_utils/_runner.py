@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
 import subprocess
 import typing as t
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
+from ansible_collections.groundcrew.django.plugins.module_utils._operator import BEAT
 from ansible_collections.groundcrew.django.plugins.module_utils._units import STEP_SANDBOX, quote
 
 # Lines of a failed program that reach the operator's screen.
@@ -94,8 +96,12 @@ class SandboxRunner:
         environment_file: str = "",
         network: bool = True,
         timeout: int = 900,
+        secrets_file: str = "",
     ) -> list[str]:
-        """The complete argv, systemd-run included."""
+        """The complete argv, systemd-run included.
+
+        :param secrets_file: another environment file, which is read last.
+        """
         self._count += 1
         slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40]
         properties = {
@@ -124,6 +130,8 @@ class SandboxRunner:
             f"--description={self.app}: {title}",
         ]
         command += [f"--property={key}={value}" for key, value in properties.items() if value]
+        if secrets_file:
+            command.append(f"--property=EnvironmentFile={secrets_file}")
         command += [f"--setenv={key}={value}" for key, value in {"HOME": self.home, **(env or {})}.items()]
         # systemd puts variables of its own into the words of a command; "$$" is what it takes for a dollar.
         return [*command, "--", *(part.replace("$", "$$") for part in argv)]
@@ -142,34 +150,74 @@ class SandboxRunner:
         check: bool = True,
         stdin: str = "",
         output: t.IO[bytes] | None = None,
+        secrets: str = "",
+        alive: Callable[[], None] | None = None,
     ) -> Result:
-        """See :meth:`Runner.run`."""
-        command = self.command(
-            argv,
-            title=title,
-            cwd=cwd,
-            env=env,
-            writable=writable,
-            environment_file=environment_file,
-            network=network,
-            timeout=timeout,
-        )
-        try:
-            done = subprocess.run(
-                command,
-                input=stdin,
-                stdout=output or subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                check=False,
-                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+        """See :meth:`Runner.run`.
+
+        :param secrets: the text of another environment file, which is in no place but this process's memory.
+        :param alive: called every other second; when it raises, the program is ended.
+        """
+        with _in_memory(secrets) as secrets_file:
+            command = self.command(
+                argv,
+                title=title,
+                cwd=cwd,
+                env=env,
+                writable=writable,
+                environment_file=environment_file,
+                network=network,
+                timeout=timeout,
+                secrets_file=secrets_file,
             )
+            try:
+                done = _communicate(command, stdin, output, alive)
+            except BaseException:
+                # Interrupted, such as by the end of the deploy's own unit; the program does not notice that by itself.
+                stop = ["systemctl", "stop", f"{self.unit_prefix}{os.getpid()}-*"]
+                subprocess.run(stop, capture_output=True, check=False)
+                raise
+        if check and done.rc != 0:
+            raise ReleaseError(f"{title}: the command ended with status {done.rc}.", output=done.last_lines())
+        return done
+
+
+def _communicate(
+    command: Sequence[str], stdin: str, output: t.IO[bytes] | None, alive: Callable[[], None] | None
+) -> Result:
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=output or subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+    ) as process:
+        given: str | None = stdin
+        try:
+            while True:
+                try:
+                    stdout, stderr = process.communicate(given, timeout=BEAT if alive else None)
+                    return Result(process.returncode, stdout or "", stderr)
+                except subprocess.TimeoutExpired:
+                    given = None
+                    if alive:
+                        alive()
         except BaseException:
-            # Interrupted, such as by the end of the deploy's own unit; the program does not notice that by itself.
-            subprocess.run(["systemctl", "stop", f"{self.unit_prefix}*"], capture_output=True, check=False)
+            process.kill()
             raise
-        result = Result(done.returncode, done.stdout or "", done.stderr)
-        if check and result.rc != 0:
-            raise ReleaseError(f"{title}: the command ended with status {result.rc}.", output=result.last_lines())
-        return result
+
+
+@contextlib.contextmanager
+def _in_memory(text: str) -> Iterator[str]:
+    """A path at which root reads a text that lies on no disk and is gone with this process; empty for no text."""
+    if not text:
+        yield ""
+        return
+    descriptor = os.memfd_create("environment")
+    try:
+        os.write(descriptor, text.encode())
+        yield f"/proc/{os.getpid()}/fd/{descriptor}"
+    finally:
+        os.close(descriptor)

@@ -12,6 +12,7 @@ version_added: 1.0.0
 description:
   - Runs C(manage.py) of the live release, as the app's user, in the app's sandbox and with its environment.
   - The command gets no standard input, so commands that ask questions need their C(--noinput) form.
+  - It ends with the run that has begun it. What the operator must not wait for belongs into a worker or a schedule.
 options:
   app:
     description: The complete record of the app, as the filter P(groundcrew.django.app_records#filter) makes it.
@@ -23,10 +24,22 @@ options:
       - It stands in the process list, so no secret belongs in it.
     type: str
     required: true
+  secrets:
+    description:
+      - Environment variables of this one command, such as C(DJANGO_SUPERUSER_PASSWORD). They belong into a vault.
+      - They reach the command by its memory alone, are written nowhere, and are masked in what it prints.
+    type: dict
+    default: {}
   timeout:
-    description: Seconds that the command has.
+    description: Seconds after which the command is ended.
     type: int
     default: 3600
+  show:
+    description:
+      - Print what the command says on the operator's screen as it is, once it has ended, instead of returning it as
+        RV(stdout) and RV(stderr).
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: partial
@@ -49,18 +62,26 @@ EXAMPLES = r"""
   groundcrew.django.manage:
     app: "{{ django_apps | groundcrew.django.app_records | first }}"
     command: clearsessions
+
+- name: Make a first user
+  groundcrew.django.manage:
+    app: "{{ django_apps | groundcrew.django.app_records | first }}"
+    command: createsuperuser --noinput --username=alice --email=alice@example.com
+    secrets:
+      DJANGO_SUPERUSER_PASSWORD: "{{ vaulted_password }}"
+    show: true
 """
 
 RETURN = r"""
 stdout:
   description: What the command printed.
   type: str
-  returned: always
+  returned: unless O(show)
   sample: "3 entries"
 stderr:
   description: What the command printed to its standard error.
   type: str
-  returned: always
+  returned: unless O(show)
   sample: ""
 rc:
   description: Exit status of the command.
@@ -74,54 +95,53 @@ release:
   sample: 20261122-145017-1a2b3c4d
 """
 
-import shlex
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.groundcrew.django.plugins.module_utils._release import App, Release
+from ansible_collections.groundcrew.django.plugins.module_utils import _manage
+from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
+from ansible_collections.groundcrew.django.plugins.module_utils._operator import show_life
+from ansible_collections.groundcrew.django.plugins.module_utils._release import App, Release, spellings
 from ansible_collections.groundcrew.django.plugins.module_utils._runner import SandboxRunner
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "app": {"type": "dict", "required": True},
-            "command": {"type": "str", "required": True},
-            "timeout": {"type": "int", "default": 3600},
-        },
-        supports_check_mode=True,
-    )
-    app = App(module.params["app"])
-    module.no_log_values.update(app.secret_values())
+    module = AnsibleModule(argument_spec=_manage.SPEC, supports_check_mode=True)
+    params = module.params
+    app = App(params["app"])
+    module.no_log_values.update(app.secret_values() | spellings(map(str, params["secrets"].values())))
+    try:
+        words, secrets = _manage.order(params)
+    except ReleaseError as error:
+        module.fail_json(msg=str(error))
     if not app.live:
         module.fail_json(msg=f"{app.name} has no live release. To cure it: run the playbook groundcrew.django.deploy.")
     release = Release(app, app.live)
     if module.check_mode:
         module.exit_json(changed=True, stdout="", stderr="", rc=0, release=release.id)
-    command = module.params["command"]
-    try:
-        arguments = shlex.split(command)
-    except ValueError as error:
-        module.fail_json(msg=f"The command cannot be split into words: {error}. To cure it: mend its quotes: {command}")
-    if not arguments:
-        module.fail_json(msg="The command is empty. To cure it: name one, such as -e command=clearsessions")
     runner = SandboxRunner(app.name, app.record["user"], app.home, purpose="manage")
+    began = time.monotonic()
     done = runner.run(
-        [release.python, "manage.py", *arguments],
-        title=f"manage.py {arguments[0]}",
+        [release.python, "manage.py", *words],
+        title=f"manage.py {words[0]}",
         cwd=release.directory,
         env=release.path_variables,
         environment_file=release.environment_file,
         writable=app.writable,
-        timeout=module.params["timeout"],
+        timeout=params["timeout"],
         check=False,
+        secrets=secrets,
+        alive=show_life,
     )
     result = {"stdout": done.stdout, "stderr": done.stderr, "rc": done.rc, "release": release.id, "changed": True}
-    if done.rc != 0:
-        module.fail_json(
-            msg=f"manage.py {command} of {app.name} ended with status {done.rc}.\n{done.last_lines()}", **result
-        )
-    module.exit_json(**result)
+    if done.rc == 0:
+        module.exit_json(**result)
+    late = time.monotonic() - began >= params["timeout"]
+    message = f"manage.py {params['command']} of {app.name} " + (
+        f"was ended after {params['timeout']} s." if late else f"ended with status {done.rc}."
+    )
+    module.fail_json(msg=message if params["show"] else f"{message}\n{done.last_lines()}", **result)
 
 
 if __name__ == "__main__":

@@ -263,7 +263,6 @@ notes:
 """
 
 import subprocess
-import sys
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -272,6 +271,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils import _carrier,
 from ansible_collections.groundcrew.django.plugins.module_utils._deploy import look
 from ansible_collections.groundcrew.django.plugins.module_utils._engine import STEPS
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
+from ansible_collections.groundcrew.django.plugins.module_utils._operator import show_life
 from ansible_collections.groundcrew.django.plugins.module_utils._release import App, Options
 
 # States that begin an operation, and its kind; the others wait for a step of a deploy.
@@ -279,12 +279,6 @@ BEGIN = {"fetched": "deploy", "rolled_back": "rollback"}
 
 # States that end a deploy which waits for tasks of the operator's.
 AFTER = ("finished", "abandoned")
-
-
-def show_life() -> None:
-    """Write something that Ansible overlooks: it fails as soon as nobody reads it any more."""
-    sys.stdout.write("\n")
-    sys.stdout.flush()
 
 
 def missing_packages(wanted: list[str]) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import socket
 import ssl
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -420,9 +422,50 @@ def test_nothing_else_listens(host: Any) -> None:
     assert listening == {"22", "80", "443"}
 
 
-def test_log_lines_name_the_host(host: Any, visitor: Visitor) -> None:
-    get(visitor, "https://api.shop.test/find-me")
-    assert " api.shop.test 0." in host.check_output("grep find-me /var/log/nginx/access.log")
+def logged(host: Any, mark: str) -> dict[str, Any]:
+    """The one line of the access log that holds a mark."""
+    (line,) = host.check_output("grep -F %s /var/log/nginx/access.log", mark).splitlines()
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+def test_a_request_has_the_same_id_in_the_access_log_and_in_the_app(host: Any, visitor: Visitor) -> None:
+    asked = {"X-Request-ID": "forged", "User-Agent": 'a "quoted" agent\\', "Referer": "https://elsewhere.test/"}
+    app = seen(get(visitor, "https://api.shop.test/find-me?a=1%20b&slow=0.2", headers=asked))
+    line = logged(host, "find-me")
+    assert re.fullmatch(r"[0-9a-f]{32}", line["request_id"])
+    assert app["x-request-id"] == [line["request_id"]]
+    assert (line["host"], line["method"], line["path"]) == ("api.shop.test", "GET", "/find-me")
+    assert (line["query"], line["status"], line["user_agent"]) == ("a=1%20b&slow=0.2", 200, asked["User-Agent"])
+    assert (line["referer"], line["remote_addr"]) == (asked["Referer"], app["x-real-ip"][0])
+    assert line["request_time"] >= line["upstream_time"] >= 0.2
+    assert line["bytes"] > 100
+    assert datetime.fromisoformat(line["time"]).tzinfo
+    another = seen(get(visitor, "https://shop.test/"))
+    assert another["x-request-id"] != app["x-request-id"]
+
+
+def test_every_line_of_the_access_log_is_an_object(host: Any, visitor: Visitor) -> None:
+    """Also for what is no decent request, what the app is not asked for, and what it does not answer."""
+    get(visitor, "https://shop.test/legacy/not-asked")
+    assert logged(host, "not-asked")["upstream_time"] is None
+    assert get(visitor, "https://later.test/not-there").status == 503
+    assert logged(host, "not-there")["status"] == 503
+    raw(visitor, "x", "GET /dropped HTTP/1.1\nHost: unknown.test\n\n", tls=False)
+    assert logged(host, "/dropped")["status"] == 444
+    for request in (
+        "nonsense\n\n",
+        "GET /old\n",
+        "\x16\x03\x01\n\n",
+        'GET /"{} HTTP/1.1\nHost: shop.test\nX: \x01\n\n',
+    ):
+        raw(visitor, "shop.test", request)
+    with visitor.connect("shop.test", tls=True, verify=False) as connection:
+        connection.sendall(b"GET /half")
+    lines = host.check_output("cat /var/log/nginx/access.log").splitlines()
+    assert len(lines) > 10
+    for line in lines:
+        assert isinstance(json.loads(line), dict), line
 
 
 def test_private_keys_are_roots(host: Any) -> None:

@@ -37,6 +37,7 @@ CASES: dict[str, dict[str, Any]] = {
     "no_ipv6": {"nginx_sites": [SITE], "ansible_facts": {**DEBIAN_13, "cmdline": {"ipv6.disable": "1"}}},
     "no_brotli": {"nginx_sites": [SITE], "nginx_packages": ["nginx"]},
     "no_hsts": {"nginx_sites": [SITE], "nginx_hsts": ""},
+    "json_log": {"nginx_sites": [SITE], "nginx_access_log_format": "json"},
     "described": {
         "django_apps": [
             {
@@ -206,6 +207,35 @@ def test_http2_and_ipv6_by_what_the_server_can(
         [f"{words.split()[0].replace('443', '80')} default_server" for words in listen],
         [f"{words} default_server" for words in listen],
     ]
+
+
+def log_format(text: str) -> tuple[list[str], str]:
+    """The options of the access log's format, and a line of it as nginx puts it together."""
+    (http,) = [inner for words, inner in parse(text) if words == ["http"]]
+    assert values(http, "access_log") == [["/var/log/nginx/access.log", "groundcrew"]]
+    (written,) = re.findall(r"log_format groundcrew ([^;]*);", text)
+    options = re.findall(r"escape=\w+", written)
+    return options, "".join(re.findall("'([^']*)'", written))
+
+
+def test_the_access_log_begins_as_log_tools_know_it_and_ends_with_the_requests_id(
+    rendered: dict[str, dict[str, str]],
+) -> None:
+    options, line = log_format(rendered["plain"]["nginx.conf"])
+    combined = '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent'
+    assert options == []
+    assert line.startswith(f'{combined} "$http_referer" "$http_user_agent" ')
+    assert line.endswith(" $request_id")
+
+
+def test_the_access_log_may_be_an_object_per_line(rendered: dict[str, dict[str, str]]) -> None:
+    options, line = log_format(rendered["json_log"]["nginx.conf"])
+    assert options == ["escape=json"]
+    # What is not in quotes is a number, or null.
+    numbers = {"status", "bytes", "request_time", "upstream_time"}
+    found = json.loads(re.sub(r"(?<=:)\$\w+", "0", line))
+    assert {name for name, value in found.items() if value == 0} == numbers
+    assert found["request_id"] == "$request_id"
 
 
 def test_a_plain_site(rendered: dict[str, dict[str, str]]) -> None:

@@ -27,6 +27,10 @@ def test_what_nobody_sets_is_taken_away(name: str) -> None:
     assert forwarding.forwarding_headers()[name] == ""
 
 
+def test_the_id_of_a_request_is_nginxs_own() -> None:
+    assert forwarding.forwarding_headers()["X-Request-ID"] == "$request_id"
+
+
 def test_the_lookup_returns_the_list() -> None:
     lookup = lookup_loader.get("groundcrew.django.forwarding_headers")
     assert lookup.run([], variables={}) == [forwarding.forwarding_headers()]
