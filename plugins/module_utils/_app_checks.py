@@ -170,7 +170,8 @@ def _server(walk: Walk, found: dict[str, t.Any], path: str) -> None:
         others = [other for other in serving(server.interfaces[0]) if not SERVERS[other].alone]
         walk.refuse(
             f"{path}.server.workers",
-            f"is {wanted}, but {kind} is one process and no more: remove it, or choose the kind from {', '.join(others)}",
+            f"is {wanted}, but {kind} is one process and no more: remove it, or choose the kind from "
+            f"{', '.join(others)}",
         )
 
 

@@ -151,7 +151,7 @@ def _hypercorn(start: Start) -> list[str]:
 
 def _daphne(start: Start) -> list[str]:
     return [
-        # Without the lock file, which a crash would leave behind. It adopts a descriptor only to chmod its path, root's.
+        # It adopts a descriptor only to change the mode of its path, which is root's. A lock file would outlive a crash.
         f"--endpoint=unix:{start.socket}:mode=660:lockfile=0",
         # No access log; nginx has one.
         "--verbosity=0",
