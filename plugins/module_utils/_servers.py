@@ -151,8 +151,9 @@ def _hypercorn(start: Start) -> list[str]:
 
 def _daphne(start: Start) -> list[str]:
     return [
-        # It adopts a descriptor only to change the mode of its path, which is root's. A lock file would outlive a crash.
-        f"--endpoint=unix:{start.socket}:mode=660:lockfile=0",
+        # It adopts a descriptor only to change the mode of its path, which is root's. By default its queue holds
+        # 50, which is too short, and a lock file outlives a crash.
+        f"--endpoint=unix:{start.socket}:mode=660:backlog=2048:lockfile=0",
         # No access log; nginx has one.
         "--verbosity=0",
         "--no-server-name",

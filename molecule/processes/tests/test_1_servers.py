@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from shop import Shop, went_live
+from shop import Shop, visited, went_live
 
 ASGI = {"entry": "shop.asgi:application"}
 SERVERS: dict[str, dict[str, Any]] = {
@@ -20,6 +21,15 @@ SERVERS: dict[str, dict[str, Any]] = {
 # Those that make their socket by themselves.
 BINDING = ("granian", "daphne")
 DEPLOYS = 3
+# Visitors a second: the machine of the tests has to carry them beside every server's start.
+RATE = 50
+
+
+@pytest.fixture(scope="module")
+def shop(host: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    name = host.backend.get_hostname()
+    with visited(name, tmp_path_factory.mktemp(name) / "requests", RATE) as shop:
+        yield shop
 
 
 def wishes(case: str) -> tuple[dict[str, Any], str]:

@@ -37,7 +37,7 @@ TUNING = {"workers": 3, "threads": 2, "timeout": 60}
         ("granian", "asgi", {}, "--interface=asgi"),
         ("uvicorn", "asgi", {}, "--fd=3 --workers=3 --timeout-graceful-shutdown=60"),
         ("hypercorn", "asgi", {}, "--bind=fd://3 --workers=3 --graceful-timeout=60"),
-        ("daphne", "asgi", {}, f"--endpoint=unix:{SOCKET}:mode=660:lockfile=0"),
+        ("daphne", "asgi", {}, f"--endpoint=unix:{SOCKET}:mode=660:backlog=2048:lockfile=0"),
     ],
 )
 def test_start_command(kind: str, interface: str, changes: dict[str, t.Any], there: str) -> None:
