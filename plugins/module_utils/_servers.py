@@ -156,7 +156,6 @@ def _daphne(start: Start) -> list[str]:
         f"--endpoint=unix:{start.socket}:mode=660:backlog=2048:lockfile=0",
         # No access log; nginx has one.
         "--verbosity=0",
-        "--no-server-name",
     ]
 
 
