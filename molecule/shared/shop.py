@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from load import Load, Window
+from load import RATE, Load, Window
 from testbed import pebble, server
 from testbed.engine import docker
 from visitor import Visitor
@@ -58,7 +58,8 @@ class Seen:
         """Whether the live release is all that runs, and nothing of a step is left."""
         unit = f"shop-web@{self.current}"
         return (
-            self.units == [f"{unit}.service", f"{unit}.socket"]
+            # Some app servers make their socket by themselves.
+            self.units in ([f"{unit}.service", f"{unit}.socket"], [f"{unit}.service"])
             and self.homes == [f"{unit}.service"]
             and self.sockets == [f"/srv/shop/releases/{self.current}/run/web.sock"]
             and not self.remains
@@ -175,6 +176,24 @@ class Shop:
         facts: dict[str, str] = json.loads(self.visitor.get(f"{self.url}facts/").text)
         return facts
 
+    def echo(self, word: bytes) -> bytes:
+        """What comes back when a visitor says a word over a WebSocket."""
+        with self.visitor.connect(self.domain, tls=True) as connection:
+            connection.sendall(
+                f"GET /echo/ HTTP/1.1\r\nHost: {self.domain}\r\nOrigin: https://{self.domain}\r\n"
+                "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+            )
+            stream = connection.makefile("rb")
+            assert stream.readline().split()[1] == b"101"
+            while stream.readline() != b"\r\n":
+                pass
+            mask = b"\x01\x02\x03\x04"
+            masked = bytes(byte ^ mask[place % 4] for place, byte in enumerate(word))
+            connection.sendall(bytes([0x81, 0x80 | len(word)]) + mask + masked)
+            _, length = stream.read(2)
+            return stream.read(length)
+
     @contextmanager
     def nobody_notices(self) -> Iterator[list[Window]]:
         """No visitor is let down by what happens inside."""
@@ -226,10 +245,10 @@ def domain(name: str) -> str:
 
 
 @contextmanager
-def visited(name: str, log: Path) -> Iterator[Shop]:
-    """The shop of a server, with visitors."""
+def visited(name: str, log: Path, rate: float = RATE) -> Iterator[Shop]:
+    """The shop of a server, with so many visitors per second."""
     host, port = server.endpoint(name, 443)
-    with Load(f"https://{domain(name)}/", f"{host}:{port}", pebble.ROOTS, log) as load:
+    with Load(f"https://{domain(name)}/", f"{host}:{port}", pebble.ROOTS, log, rate) as load:
         yield Shop(name, load)
 
 

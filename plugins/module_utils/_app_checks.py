@@ -14,6 +14,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils import _app_rule
 from ansible_collections.groundcrew.django.plugins.module_utils._app_spec import SPEC, AppError, Problem, Walk, shown
 from ansible_collections.groundcrew.django.plugins.module_utils._apps import BUILT_IN_SECRETS, Record, record
 from ansible_collections.groundcrew.django.plugins.module_utils._environment import placeholder_values
+from ansible_collections.groundcrew.django.plugins.module_utils._servers import SERVERS, named_interface, serving
 
 Secrets = Mapping[str, t.Any]
 _Placed = list[tuple[str, Record]]
@@ -71,7 +72,7 @@ def _one(walk: Walk, app: Mapping[str, t.Any], path: str) -> Record:
     _source(walk, app, found["source"], path)
     _environment_values(walk, found, path)
     _locations(walk, app, path)
-    for check in (_databases, _redis, _files):
+    for check in (_databases, _redis, _files, _server):
         check(walk, found, path)
     if not found["domains"]:
         found["domains"] = [""]
@@ -150,6 +151,28 @@ def _databases(walk: Walk, found: dict[str, t.Any], path: str) -> None:
 def _redis(walk: Walk, found: dict[str, t.Any], path: str) -> None:
     if found["redis"] and not found["redis"]["cache"] and not found["redis"]["queue"]:
         walk.refuse(f"{path}.redis", "has neither cache nor queue: set one of them to true, or remove redis")
+
+
+def _server(walk: Walk, found: dict[str, t.Any], path: str) -> None:
+    described = found["server"]
+    kind, entry, wanted = described["kind"], described["entry"] or "", described["workers"]
+    server = SERVERS.get(kind)
+    if not server:
+        return
+    told = named_interface(entry)
+    if told and told not in server.interfaces:
+        walk.refuse(
+            f"{path}.server.entry",
+            f"{shown(entry)} is {told.upper()} by its name, and {kind} serves {server.interfaces[0].upper()} only: "
+            f"name another, or choose the kind from {', '.join(serving(told))}",
+        )
+    if server.alone and (wanted or 1) > 1:
+        others = [other for other in serving(server.interfaces[0]) if not SERVERS[other].alone]
+        walk.refuse(
+            f"{path}.server.workers",
+            f"is {wanted}, but {kind} is one process and no more: remove it, or choose the kind from "
+            f"{', '.join(others)}",
+        )
 
 
 def _files(walk: Walk, found: dict[str, t.Any], path: str) -> None:

@@ -18,6 +18,8 @@ import re
 import typing as t
 from collections.abc import Iterator, Mapping
 
+from ansible_collections.groundcrew.django.plugins.module_utils._servers import SERVERS
+
 Spec = dict[str, dict[str, t.Any]]
 
 
@@ -143,7 +145,7 @@ SPEC: Spec = {
     "server": {
         "type": "raw",
         "options": {
-            "kind": {"type": "str", "default": "auto", "choices": ["auto", "gunicorn", "uvicorn"]},
+            "kind": {"type": "str", "default": "auto", "choices": ["auto", *SERVERS]},
             "entry": {"type": "str"},
             "workers": {"type": "int"},
             "threads": {"type": "int"},
@@ -184,10 +186,6 @@ NOT_BUILT = {
     "procfile": "processes read from a Procfile",
     "schedules": "scheduled commands",
     "workers": "background workers (for the web processes it is `server: {workers: 4}`)",
-    "server.kind=daphne": "the server daphne (use uvicorn)",
-    "server.kind=granian": "the server granian (use uvicorn)",
-    "server.kind=hypercorn": "the server hypercorn (use uvicorn)",
-    "server.kind=uwsgi": "the server uwsgi (use gunicorn)",
 }
 
 # Words for a secret in the name of a key or of a variable.
@@ -287,7 +285,7 @@ class Walk:
             return self._list(option, value, path, at)
         found = _scalar(kind, value)
         if "choices" in option and found not in option["choices"]:
-            raise _Refused(_no_choice(found, option["choices"], at))
+            raise _Refused(_no_choice(found, option["choices"]))
         wrong = self.rules[at](found) if at in self.rules else ""
         if wrong:
             raise _Refused(wrong)
@@ -365,9 +363,7 @@ def _unknown(key: str, spec: Spec, at: str) -> str:
     return f"unknown key; {meant}Known here: {_keys(spec)}"
 
 
-def _no_choice(text: str, choices: list[str], at: str) -> str:
-    if f"{at}={text}" in NOT_BUILT:
-        return f"not built yet: {NOT_BUILT[f'{at}={text}']}"
+def _no_choice(text: str, choices: list[str]) -> str:
     close = difflib.get_close_matches(text, choices, n=1)
     meant = f"did you mean {close[0]}? " if close else ""
     return f"{shown(text)} is none of the choices; {meant}Choose from {', '.join(choices)}"

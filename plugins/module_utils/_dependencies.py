@@ -24,12 +24,11 @@ from ansible_collections.groundcrew.django.plugins.module_utils._errors import R
 from ansible_collections.groundcrew.django.plugins.module_utils._locate import Dependencies, requirement_lines
 from ansible_collections.groundcrew.django.plugins.module_utils._python import Interpreter, python_environment
 from ansible_collections.groundcrew.django.plugins.module_utils._runner import Runner
+from ansible_collections.groundcrew.django.plugins.module_utils._servers import SERVERS
 
 # Seconds for one command: packages without wheels are compiled on small servers.
 TIMEOUT = 3600
 
-GUNICORN = "gunicorn>=23,<28"
-UVICORN = "uvicorn>=0.34,<1"
 WEBSOCKETS = "websockets>=13,<18"
 PSYCOPG = "psycopg[binary]>=3.2,<4"
 # Django before 4.2 does not know psycopg 3.
@@ -238,16 +237,14 @@ def missing(installed: Mapping[str, str], server: str, postgresql: bool) -> list
     """Requirements to add: the app server and a driver for PostgreSQL, when nothing has brought them.
 
     :param installed: what :func:`install` returned.
-    :param server: ``gunicorn`` or ``uvicorn``.
+    :param server: the kind of app server, as in ``_servers.SERVERS``; empty while it is not known.
     """
     wanted = []
-    if server == "gunicorn" and "gunicorn" not in installed:
-        wanted.append(GUNICORN)
-    if server == "uvicorn":
-        if "uvicorn" not in installed:
-            wanted.append(UVICORN)
-        if not installed.keys() & {"websockets", "wsproto"}:
-            wanted.append(WEBSOCKETS)
+    if server and SERVERS[server].distribution not in installed:
+        wanted.append(SERVERS[server].requirement)
+    # The others bring their own.
+    if server == "uvicorn" and not installed.keys() & {"websockets", "wsproto"}:
+        wanted.append(WEBSOCKETS)
     if postgresql and not installed.keys() & {"psycopg", "psycopg2", "psycopg2-binary", "psycopg2cffi"}:
         django = [int(number) for number in re.findall(r"\d+", installed.get("django", "5.2"))[:2]]
         wanted.append(PSYCOPG2 if django < [4, 2] else PSYCOPG)

@@ -414,6 +414,7 @@ def check(app: App, release: Release, options: Options) -> dict[str, t.Any]:
         )
     release.remember(
         server=settings.kind,
+        interface=settings.interface,
         entry=settings.entry,
         health=health,
         django=settings.django,

@@ -66,14 +66,14 @@ def _saying_which(send):
     return also
 '''
 
-# From the kind of app server to the name of our module and its text.
-_ENTRIES = {"gunicorn": ("groundcrew_wsgi", _WSGI), "uvicorn": ("groundcrew_asgi", _ASGI)}
+# From the interface to the name of our module and its text.
+_ENTRIES = {"wsgi": ("groundcrew_wsgi", _WSGI), "asgi": ("groundcrew_asgi", _ASGI)}
 
 
-def entry_module(kind: str, entry: str) -> tuple[str, str]:
-    """Name and text of the module that wraps ``entry`` ("package.module:callable") for the app server ``kind``."""
+def entry_module(interface: str, entry: str) -> tuple[str, str]:
+    """Name and text of the module that wraps ``entry`` ("package.module:callable") of an interface."""
     module, _colon, name = entry.partition(":")
-    file, text = _ENTRIES[kind]
+    file, text = _ENTRIES[interface]
     return file, text.format(
         module=module,
         name=name or "application",

@@ -12,7 +12,7 @@ import pathlib
 import re
 import typing as t
 
-from ansible_collections.groundcrew.django.plugins.module_utils import _entry, _ledger, _live, _smoke, _units
+from ansible_collections.groundcrew.django.plugins.module_utils import _entry, _ledger, _live, _servers, _smoke, _units
 from ansible_collections.groundcrew.django.plugins.module_utils._environment import smoke_token
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._release import App, Options, Release, health_question
@@ -142,16 +142,22 @@ def describe(app: App, release: Release) -> str:
     """The drop-in that says how the release runs, for as long as it exists."""
     facts = release.facts
     tuning = app.tuning()
-    kind = facts["server"]
-    tuning["workers"] = tuning["workers"][kind]
+    kind, interface = facts["server"], facts["interface"]
+    server = _servers.SERVERS[kind]
+    tuning["workers"] = 1 if server.alone else tuning["workers"][interface]
     tuning["control_socket"] = bool(glob.glob(f"{release.venv}/lib/python*/site-packages/gunicorn/ctl"))
-    module, text = _entry.entry_module(kind, facts["entry"])
+    module, text = _entry.entry_module(interface, facts["entry"])
     pathlib.Path(f"{release.beside}/{module}.py").write_text(text, "utf-8")
+    if server.binds:
+        release.make_socket_directory()
+    start = _servers.Start(tuning, interface, release.socket)
     return _units.release_dropin(
         app=app.name,
+        unit=app.record["units"]["web"],
         user=app.record["user"],
         kind=kind,
-        command=_units.start_command(kind, release.python, f"{module}:application", tuning),
+        command=_servers.start_command(kind, release.python, f"{module}:application", start),
+        socket=release.socket,
         directory=release.directory,
         environment_file=release.environment_file,
         environment={**release.path_variables, "HOME": app.home},

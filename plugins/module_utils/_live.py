@@ -107,13 +107,12 @@ class Instance:
         (self.dropin / "release.conf").write_text(dropin, "utf-8")
 
     def start(self) -> None:
-        """Start socket and service.
+        """Start the service, which brings its socket along.
 
         :raises ReleaseError: with the journal of the service, when it does not get ready.
         """
         # On its way out a moment ago, it is wanted again.
         systemctl("stop", self.drain, check=False)
-        systemctl("start", self.socket)
         try:
             systemctl("start", self.service)
         except ReleaseError as error:
@@ -124,7 +123,10 @@ class Instance:
             ) from error
 
     def stop(self) -> None:
-        """Stop both units; one does not stop the other, so that restarts keep the queue of waiting requests."""
+        """Stop both units; one does not stop the other, so that restarts keep the queue of waiting requests.
+
+        A server that binds by itself has no socket unit, and stopping what is not there is no error.
+        """
         systemctl("stop", self.service, self.socket, check=False)
         systemctl("reset-failed", self.service, check=False)
 

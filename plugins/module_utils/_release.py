@@ -10,6 +10,7 @@ import dataclasses
 import errno
 import functools
 import glob
+import grp
 import json
 import os
 import pathlib
@@ -26,7 +27,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils import (
     _forwarding,
     _ledger,
     _live,
-    _units,
+    _servers,
 )
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._runner import Result, SandboxRunner
@@ -126,10 +127,10 @@ class App:
         return spellings(self.secrets.values())
 
     def tuning(self) -> dict[str, t.Any]:
-        """What the role app_server has left, with the number of workers for each kind of app server."""
+        """What the role app_server has left, with the number of workers for each interface."""
         tuning: dict[str, t.Any] = json.loads(pathlib.Path(self.tuning_file).read_text("utf-8"))
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
-        return {**tuning, "workers": _units.workers(tuning, os.cpu_count() or 1, memory)}
+        return {**tuning, "workers": _servers.workers(tuning, os.cpu_count() or 1, memory)}
 
 
 def spellings(secrets: Iterable[str]) -> set[str]:
@@ -192,6 +193,17 @@ class Release:
         for path in (self.code, self.venv, self.static):
             os.mkdir(path, 0o700)
             os.chown(path, user.pw_uid, user.pw_gid)
+
+    def make_socket_directory(self) -> None:
+        """Let the app bind its socket by itself, and nginx connect to it.
+
+        Others of the server do not get this far. A new file belongs to nginx's group, which passes through but does not
+        look inside. For the sticky bit the kernel follows no link of the app's here: nginx is led to no other socket.
+        """
+        path = os.path.dirname(self.socket)
+        os.makedirs(path, exist_ok=True)
+        os.chown(path, 0, grp.getgrnam("www-data").gr_gid)
+        os.chmod(path, 0o3717)  # noqa: S103 (see above)
 
     def write_environment(self, environment: Mapping[str, str]) -> None:
         """Write what systemd loads for every process of the release.

@@ -26,6 +26,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils._overlay import 
     within,
 )
 from ansible_collections.groundcrew.django.plugins.module_utils._probe import probe
+from ansible_collections.groundcrew.django.plugins.module_utils._servers import SERVERS, named_interface
 from ansible_collections.groundcrew.django.plugins.module_utils._settings_choice import (
     choose_one_of,
     choose_settings,
@@ -81,7 +82,8 @@ class ProjectSettings:
     :param project_module: the project's own settings module.
     :param overlay: text of ``groundcrew_settings.py``; empty when nothing is laid over.
     :param laid: one ``{name, was, now, why, where}`` per laid-over name; safe to show.
-    :param kind: ``gunicorn`` or ``uvicorn``.
+    :param kind: of the app server, as in ``_servers.SERVERS``.
+    :param interface: ``wsgi`` or ``asgi``.
     :param entry: ``package.wsgi:application``.
     :param health_resolves: whether a URL pattern takes the health path; a new project has none for `/`.
     :param proxy_ssl_header: header and value of SECURE_PROXY_SSL_HEADER (``["HTTP_X_SCHEME", "https"]``), or none.
@@ -98,6 +100,7 @@ class ProjectSettings:
     django: str
     python: str
     kind: str
+    interface: str
     entry: str
     static: Static
     media: Media
@@ -183,25 +186,31 @@ def _media_root(root: str, record: Mapping[str, t.Any], code: str, cwd: str) -> 
 # --- the app server --------------------------------------------------------------------------------------------------
 
 
-def choose_server(found: Mapping[str, t.Any], server: Mapping[str, t.Any]) -> tuple[str, str]:
-    """Kind and entry of the app server: what the app's ``server`` says, else what the project offers.
+def choose_server(found: Mapping[str, t.Any], server: Mapping[str, t.Any]) -> tuple[str, str, str]:
+    """Kind, interface and entry of the app server: what the app's ``server`` says, else what the project offers.
 
-    Both files exist since startproject writes both, so ASGI is meant only by who says so in the settings.
+    Both files exist since startproject writes both, so ASGI is meant only by who says so in the settings, or by the
+    entry's name.
     """
     kind, entry = server["kind"], server["entry"]
-    if kind == "auto" and entry:
-        kind = "uvicorn" if "asgi" in entry.lower() else "gunicorn"
-    elif kind == "auto":
+    served = SERVERS[kind].interfaces if kind != "auto" else ("wsgi", "asgi")
+    if len(served) == 1:
+        interface = served[0]
+    elif entry:
+        interface = named_interface(entry) or "wsgi"
+    else:
         asked = found["ASGI_APPLICATION"] or {"channels", "daphne"} & set(found["INSTALLED_APPS"])
-        kind = "uvicorn" if found["asgi"] and (asked or not found["wsgi"]) else "gunicorn"
-    entry = entry or found["asgi" if kind == "uvicorn" else "wsgi"]
+        interface = "asgi" if found["asgi"] and (asked or not found["wsgi"]) else "wsgi"
+    if kind == "auto":
+        kind = {"wsgi": "gunicorn", "asgi": "uvicorn"}[interface]
+    entry = entry or found[interface]
     if not entry:
-        setting = "ASGI_APPLICATION" if kind == "uvicorn" else "WSGI_APPLICATION"
+        setting = f"{interface.upper()}_APPLICATION"
         raise ReleaseError(
             f"The project has no application for {kind}: {setting} names none, and none stands beside the URLs.",
             f'name it: `server: {{kind: {kind}, entry: "package.module:application"}}`',
         )
-    return kind, entry if ":" in entry else f"{entry}:application"
+    return kind, interface, entry if ":" in entry else f"{entry}:application"
 
 
 # --- all of it -------------------------------------------------------------------------------------------------------
@@ -317,7 +326,7 @@ def examine(
     if second["error"]:
         raise explain_failure(second, choice.module, code)
     media, more = decide_media(second, record, code=code, cwd=cwd)
-    kind, entry = choose_server(found, record["server"])
+    kind, interface, entry = choose_server(found, record["server"])
     return ProjectSettings(
         module=MODULE if laid else choice.module,
         project_module=choice.module,
@@ -327,6 +336,7 @@ def examine(
         django=second["django"],
         python=second["python"],
         kind=kind,
+        interface=interface,
         entry=entry,
         static=decide_static(found, record),
         media=media,

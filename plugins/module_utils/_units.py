@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-import dataclasses
+import os
 import typing as t
 from collections.abc import Mapping, Sequence
+
+from ansible_collections.groundcrew.django.plugins.module_utils._servers import SERVERS
 
 # Holds for everything that runs with an app's code, build steps included. systemd.exec(5) explains each.
 STEP_SANDBOX: dict[str, str] = {
@@ -50,74 +52,6 @@ SERVICE_SANDBOX: dict[str, str] = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Server:
-    """How an app server is started, told its socket, and watched.
-
-    :param module: run as ``python -m module``, so that no script's first line has to hold a path.
-    :param notifies: the server tells systemd by itself when it is ready (``Type=notify``).
-    :param arguments: from tuning to arguments; systemd hands the listening socket over as descriptor 3.
-    """
-
-    module: str
-    notifies: bool
-    arguments: t.Callable[[Mapping[str, t.Any]], list[str]]
-
-
-def _gunicorn(tuning: Mapping[str, t.Any]) -> list[str]:
-    arguments = [
-        f"--workers={tuning['workers']}",
-        f"--threads={tuning['threads']}",
-        f"--timeout={tuning['timeout']}",
-        f"--graceful-timeout={tuning['timeout']}",
-        # The heartbeat file of a worker must not wait for a disk.
-        "--worker-tmp-dir=/dev/shm",
-        "--access-logfile=-" if tuning.get("access_log") else "--log-level=info",
-    ]
-    if tuning.get("control_socket"):
-        # Its control socket (gunicorn 24 and later) would need a writable home that the sandbox does not give.
-        arguments.append("--no-control-socket")
-    return arguments
-
-
-def _uvicorn(tuning: Mapping[str, t.Any]) -> list[str]:
-    return [
-        "--fd=3",
-        f"--workers={tuning['workers']}",
-        f"--timeout-graceful-shutdown={tuning['timeout']}",
-        # Our entry point sets the visitor's address; two layers would undo each other.
-        "--no-proxy-headers",
-        "--no-server-header",
-        "--no-access-log",
-    ]
-
-
-SERVERS: dict[str, Server] = {
-    "gunicorn": Server("gunicorn", True, _gunicorn),
-    "uvicorn": Server("uvicorn", False, _uvicorn),
-}
-
-
-def workers(tuning: Mapping[str, t.Any], cpus: int, memory: float) -> dict[str, int]:
-    """Worker processes by kind of app server: as many as the app's description says, or the server has room for.
-
-    gunicorn's own advice is two per core and one more; a uvicorn worker keeps one core busy by itself.
-
-    :param tuning: ``workers``, ``memory_share`` (of the server's memory that this app's workers may count on) and
-        ``worker_memory`` (MB that one takes).
-    :param memory: of the server, in MB.
-    """
-    affordable = max(1, int(memory * tuning["memory_share"] / tuning["worker_memory"]))
-    by_cores = {"gunicorn": 2 * cpus + 1, "uvicorn": cpus}
-    return {kind: tuning["workers"] or min(number, affordable) for kind, number in by_cores.items()}
-
-
-def start_command(kind: str, python: str, entry: str, tuning: Mapping[str, t.Any]) -> list[str]:
-    """The argv that starts the app server ``kind`` with ``entry`` ("module:callable")."""
-    server = SERVERS[kind]
-    return [python, "-m", server.module, *server.arguments(tuning), entry]
-
-
 def quote(text: str, *, variables: bool = False) -> str:
     """One word of a unit file, with none of systemd's specifiers expanded.
 
@@ -132,9 +66,11 @@ def quote(text: str, *, variables: bool = False) -> str:
 def release_dropin(
     *,
     app: str,
+    unit: str,
     user: str,
     kind: str,
     command: Sequence[str],
+    socket: str,
     directory: str,
     environment_file: str,
     environment: Mapping[str, str],
@@ -146,18 +82,23 @@ def release_dropin(
     Everything that decides how a release runs stands in its own drop-in, so that a crash restarts a release as it
     went live, whatever has been configured since.
 
+    :param unit: the name of the app's web units, without the release.
+    :param socket: path of the release's socket; a server that binds it by itself may write its directory.
     :param tuning: what server.json of the app says: workers, threads, timeout (s), memory_high, memory_max,
         tasks_max, memory_deny_write_execute, writable_paths.
     """
     sandbox = dict(SERVICE_SANDBOX)
     if not tuning.get("memory_deny_write_execute", True):
         del sandbox["MemoryDenyWriteExecute"]
-    lines = [
-        "# Written by groundcrew.django at the deploy of this release; it is never edited afterwards.",
-        "[Service]",
-    ]
+    server = SERVERS[kind]
+    lines = ["# Written by groundcrew.django at the deploy of this release; it is never edited afterwards."]
+    if not server.binds:
+        lines += ["[Unit]", f"Requires={unit}@%i.socket", f"After={unit}@%i.socket"]
+    lines += ["[Service]"]
     service: dict[str, str] = {
-        "Type": "notify" if SERVERS[kind].notifies else "exec",
+        "Type": "notify" if server.notifies else "exec",
+        # What a server that was killed has left would keep the next from binding.
+        "ExecStartPre": f"/bin/rm -f {quote(socket, variables=True)}" if server.binds else "",
         "ExecStart": " ".join(quote(part, variables=True) for part in command),
         # Taken to the end of the line as it is, apart from specifiers.
         "WorkingDirectory": directory.replace("%", "%%"),
@@ -174,7 +115,7 @@ def release_dropin(
         "MemoryHigh": str(tuning.get("memory_high", "")),
         "MemoryMax": str(tuning.get("memory_max", "")),
         "TasksMax": str(tuning.get("tasks_max", "")),
-        "ReadWritePaths": " ".join(map(quote, writable)),
+        "ReadWritePaths": " ".join(map(quote, [*writable, os.path.dirname(socket)] if server.binds else writable)),
     }
     lines += [f"{key}={value}" for key, value in service.items() if value]
     lines += [f"Environment={quote(f'{key}={value}')}" for key, value in sorted(environment.items())]

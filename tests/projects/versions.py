@@ -29,7 +29,9 @@ SETTINGS = """
 VIEWS = """
     import asyncio
     import os
+    import re
     import time
+    from pathlib import Path
 
     from django.conf import settings
     from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
@@ -59,11 +61,20 @@ VIEWS = """
         return answer("well")
 
 
+    def server():
+        # What this process, or the one that made it, was started with.
+        for process in (os.getpid(), os.getppid()):
+            command = Path(f"/proc/{process}/cmdline").read_text()
+            if found := re.search("gunicorn|uwsgi|granian|uvicorn|hypercorn|daphne", command):
+                return found[0]
+
+
     def facts(request):
         return JsonResponse(
             {
                 "version": settings.VERSION,
-                "server": "uvicorn" if hasattr(request, "scope") else "gunicorn",
+                "server": server(),
+                "interface": "asgi" if hasattr(request, "scope") else "wsgi",
                 "greeting": os.environ.get("GREETING", ""),
             }
         )
@@ -128,6 +139,21 @@ MIGRATION = """
         operations = [{operations}]
     """
 
+# Says again what it is told over a WebSocket, which Django itself does not speak.
+ECHO = """
+
+    http = application
+
+
+    async def application(scope, receive, send):
+        if scope["type"] != "websocket":
+            return await http(scope, receive, send)
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": message["text"]})
+    """
+
 # A process that takes its time to start, where the description says so.
 LATE = 'import os\nimport time\n\ntime.sleep(float(os.environ.get("START_DELAY", "0")))\n'
 
@@ -139,7 +165,7 @@ def migration(operations: str, *, initial: bool = False) -> str:
 
 def main_version() -> Files:
     files = django("shop", apps=("shop",), requirements=("psycopg[binary]",), more_settings=SETTINGS)
-    files["shop/asgi.py"] = files["shop/wsgi.py"].replace("wsgi", "asgi")
+    files["shop/asgi.py"] = files["shop/wsgi.py"].replace("wsgi", "asgi") + text(ECHO)
     for name in ("shop/wsgi.py", "shop/asgi.py"):
         files[name] = LATE + files[name]
     return files | {

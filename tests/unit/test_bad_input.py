@@ -596,16 +596,23 @@ APPS: list[tuple[str, Any, str, str]] = [
         "'unicorn' is none of the choices; did you mean gunicorn?",
     ),
     (
-        "planned server",
-        shop(server="granian"),
-        "django_apps[0].server.kind",
-        "not built yet: the server granian (use uvicorn)",
+        "an ASGI application on a WSGI server",
+        shop(server={"kind": "uwsgi", "entry": "config.asgi:application"}),
+        "django_apps[0].server.entry",
+        "'config.asgi:application' is ASGI by its name, and uwsgi serves WSGI only: name another, or choose the kind "
+        "from granian, uvicorn, hypercorn, daphne",
     ),
     (
-        "uwsgi",
-        shop(server={"kind": "uwsgi"}),
-        "django_apps[0].server.kind",
-        "not built yet: the server uwsgi (use gunicorn)",
+        "a WSGI application on an ASGI server",
+        shop(server={"kind": "daphne", "entry": "config.wsgi:application"}),
+        "django_apps[0].server.entry",
+        "daphne serves ASGI only: name another, or choose the kind from gunicorn, uwsgi, granian",
+    ),
+    (
+        "workers of a single process",
+        shop(server={"kind": "daphne", "workers": 2}),
+        "django_apps[0].server.workers",
+        "is 2, but daphne is one process and no more: remove it, or choose the kind from granian, uvicorn, hypercorn",
     ),
     (
         "dotted entry",

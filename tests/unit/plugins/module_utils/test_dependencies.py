@@ -18,6 +18,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils._errors import R
 from ansible_collections.groundcrew.django.plugins.module_utils._locate import Dependencies
 from ansible_collections.groundcrew.django.plugins.module_utils._python import Interpreter
 from ansible_collections.groundcrew.django.plugins.module_utils._runner import Result
+from ansible_collections.groundcrew.django.plugins.module_utils._servers import SERVERS
 
 PLACE = _dependencies.Place("uv", "/code", "/venv", "/cache")
 SERVER = Interpreter("/usr/bin/python3", False, "test")
@@ -123,13 +124,20 @@ def test_groups_without_a_pyproject() -> None:
 @pytest.mark.parametrize(
     ("installed", "server", "postgresql", "missing"),
     [
-        ({}, "gunicorn", True, [_dependencies.GUNICORN, _dependencies.PSYCOPG]),
+        ({}, "gunicorn", True, [SERVERS["gunicorn"].requirement, _dependencies.PSYCOPG]),
         ({"gunicorn": "20.1.0", "psycopg2-binary": "2.9"}, "gunicorn", True, []),
         ({"gunicorn": "23.0.0", "psycopg": "3.2"}, "gunicorn", True, []),
         ({"gunicorn": "23.0.0"}, "gunicorn", False, []),
-        ({"gunicorn": "23.0.0"}, "uvicorn", False, [_dependencies.UVICORN, _dependencies.WEBSOCKETS]),
+        ({"gunicorn": "23.0.0"}, "uvicorn", False, [SERVERS["uvicorn"].requirement, _dependencies.WEBSOCKETS]),
         ({"uvicorn": "0.34.0"}, "uvicorn", False, [_dependencies.WEBSOCKETS]),
         ({"uvicorn": "0.34.0", "wsproto": "1.2"}, "uvicorn", False, []),
+        ({}, "granian", False, ["granian>=2.6,<3"]),
+        ({}, "hypercorn", False, ["hypercorn>=0.17,<1"]),
+        ({}, "daphne", False, ["daphne>=4.1,<5"]),
+        # Its own name has no wheels.
+        ({"uwsgi": "2.0.30"}, "uwsgi", False, ["pyuwsgi>=2.0.28,<2.1"]),
+        ({"pyuwsgi": "2.0.30"}, "uwsgi", False, []),
+        ({}, "", False, []),
         ({"gunicorn": "23.0.0", "django": "4.1.13"}, "gunicorn", True, [_dependencies.PSYCOPG2]),
         ({"gunicorn": "23.0.0", "django": "4.2.1"}, "gunicorn", True, [_dependencies.PSYCOPG]),
         ({"gunicorn": "23.0.0", "django": "5.2"}, "gunicorn", True, [_dependencies.PSYCOPG]),

@@ -14,11 +14,11 @@ import pytest
 from ansible_collections.groundcrew.django.plugins.module_utils._entry import entry_module
 
 
-def load(kind: str, application: t.Callable[..., t.Any], monkeypatch: pytest.MonkeyPatch) -> t.Any:
+def load(interface: str, application: t.Callable[..., t.Any], monkeypatch: pytest.MonkeyPatch) -> t.Any:
     project = types.ModuleType("shop_entry")
     project.serve = application  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "shop_entry", project)
-    _name, text = entry_module(kind, "shop_entry:serve")
+    _name, text = entry_module(interface, "shop_entry:serve")
     names: dict[str, t.Any] = {}
     exec(compile(text, "entry", "exec"), names)
     return names["application"]
@@ -32,9 +32,7 @@ def load(kind: str, application: t.Callable[..., t.Any], monkeypatch: pytest.Mon
     ],
 )
 def test_wsgi(headers: dict[str, str], address: str, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    application = load(
-        "gunicorn", lambda environ, start: (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]), monkeypatch
-    )
+    application = load("wsgi", lambda environ, start: (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]), monkeypatch)
     assert application({"REMOTE_ADDR": "unix:", **headers}, None) == (address, scheme)
 
 
@@ -48,7 +46,7 @@ def test_asgi(kind: str, proto: bytes, scheme: str, monkeypatch: pytest.MonkeyPa
     async def project(scope: dict[str, t.Any], receive: t.Any, send: t.Any) -> None:
         seen.append(scope)
 
-    application = load("uvicorn", project, monkeypatch)
+    application = load("asgi", project, monkeypatch)
     headers = [(b"x-real-ip", b"192.0.2.7"), (b"x-forwarded-proto", proto)]
     asyncio.run(application({"type": kind, "scheme": "http", "client": None, "headers": headers}, None, None))
     assert seen[0]["client"] == ("192.0.2.7", 0)
@@ -61,14 +59,14 @@ def test_asgi_leaves_the_lifespan_alone(monkeypatch: pytest.MonkeyPatch) -> None
     async def project(scope: dict[str, t.Any], receive: t.Any, send: t.Any) -> None:
         seen.append(scope)
 
-    asyncio.run(load("uvicorn", project, monkeypatch)({"type": "lifespan"}, None, None))
+    asyncio.run(load("asgi", project, monkeypatch)({"type": "lifespan"}, None, None))
     assert seen == [{"type": "lifespan"}]
 
 
 @pytest.mark.parametrize(("shown", "says"), [("right", True), ("wrong", False), ("", False)])
-@pytest.mark.parametrize("kind", ["gunicorn", "uvicorn"])
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 def test_only_the_deploys_own_visit_is_told_the_release(
-    kind: str, shown: str, says: bool, monkeypatch: pytest.MonkeyPatch
+    interface: str, shown: str, says: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GROUNDCREW_SMOKE", "right")
     monkeypatch.setenv("GROUNDCREW_RELEASE", "r2")
@@ -83,12 +81,12 @@ def test_only_the_deploys_own_visit_is_told_the_release(
     async def send(message: dict[str, t.Any]) -> None:
         answered.extend((name.decode().lower(), value.decode()) for name, value in message["headers"])
 
-    if kind == "gunicorn":
+    if interface == "wsgi":
         environ = {"HTTP_X_GROUNDCREW_SMOKE": shown} if shown else {}
-        load(kind, wsgi, monkeypatch)(environ, lambda status, headers: answered.extend(headers))
+        load(interface, wsgi, monkeypatch)(environ, lambda status, headers: answered.extend(headers))
     else:
         headers = [(b"x-groundcrew-smoke", shown.encode())] if shown else []
-        asyncio.run(load(kind, asgi, monkeypatch)({"type": "http", "headers": headers}, None, send))
+        asyncio.run(load(interface, asgi, monkeypatch)({"type": "http", "headers": headers}, None, send))
     names = {name.lower(): value for name, value in answered}
     assert names.get("x-groundcrew-release") == ("r2" if says else None)
 
@@ -99,6 +97,6 @@ def test_without_a_token_nobody_is_told(token: str | None, monkeypatch: pytest.M
     if token is not None:
         monkeypatch.setenv("GROUNDCREW_SMOKE", token)
     seen: list[t.Any] = []
-    application = load("gunicorn", lambda environ, start: start("200 OK", []), monkeypatch)
+    application = load("wsgi", lambda environ, start: start("200 OK", []), monkeypatch)
     application({"HTTP_X_GROUNDCREW_SMOKE": ""}, lambda status, headers: seen.append(headers))
     assert seen == [[]]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import pathlib
@@ -263,3 +264,36 @@ def live_through(server: Server, events: list[tuple[str, t.Any]], keep: int, mon
         for entry in app.ledger.entries:
             if entry.state == _ledger.FAILED:
                 assert entry.id not in server.present()
+
+
+@pytest.mark.parametrize(
+    ("kind", "interface", "workers", "own"),
+    [
+        ("gunicorn", "wsgi", "--workers=5", False),
+        ("granian", "wsgi", "--workers=5", True),
+        ("granian", "asgi", "--workers=2", True),
+        ("hypercorn", "asgi", "--workers=2", False),
+        ("daphne", "asgi", "", True),
+    ],
+)
+def test_a_release_is_described_for_its_app_server(
+    kind: str, interface: str, workers: str, own: bool, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuning = {"workers": {"wsgi": 5, "asgi": 2}, "threads": 2, "timeout": 60}
+    monkeypatch.setattr(App, "tuning", lambda self: dict(tuning))
+    monkeypatch.setattr(App, "writable", [])
+    owners: list[tuple[str, int, int]] = []
+    monkeypatch.setattr("os.chown", lambda *owner: owners.append(owner))
+    monkeypatch.setattr("grp.getgrnam", lambda name: argparse.Namespace(gr_gid=33))
+    release = server.add("first")
+    release.remember(server=kind, interface=interface, entry="shop.entry:application", directory="")
+    text = _go_live.describe(server.app, release)
+    assert workers in text
+    assert f"groundcrew_{interface}:application" in text
+    assert (pathlib.Path(release.beside) / f"groundcrew_{interface}.py").exists()
+    directory = pathlib.Path(release.socket).parent
+    # In its own directory the app may make a socket, which nginx may reach; nobody may put a link in its place.
+    assert owners == ([(str(directory), 0, 33)] if own else [])
+    assert (directory.stat().st_mode & 0o7777 == 0o3717) is own
+    assert (f'"{directory}"' in text) is own
+    assert ("shop-web@%i.socket" in text) is not own

@@ -12,8 +12,6 @@ from ansible_collections.groundcrew.django.plugins.module_utils._runner import S
 from ansible_collections.groundcrew.django.plugins.module_utils._units import (
     quote,
     release_dropin,
-    start_command,
-    workers,
 )
 
 TUNING = {"workers": 3, "threads": 2, "timeout": 60, "start_timeout": 30}
@@ -37,9 +35,11 @@ def test_quote(text: str, variables: bool, result: str) -> None:
 def dropin(**changes: t.Any) -> list[str]:
     arguments: dict[str, t.Any] = {
         "app": "shop",
+        "unit": "shop-web",
         "user": "shop",
         "kind": "gunicorn",
         "command": ["/venv/bin/python", "-m", "gunicorn"],
+        "socket": "/srv/shop/releases/r1/run/web.sock",
         "directory": "/srv/shop/releases/r1/code",
         "environment_file": "/etc/groundcrew/shop/r1.env",
         "environment": {"PATH": "/venv/bin"},
@@ -54,6 +54,14 @@ def dropin(**changes: t.Any) -> list[str]:
     [
         ({}, "Type=notify", "Type=exec"),
         ({"kind": "uvicorn"}, "Type=exec", "Type=notify"),
+        ({"kind": "uwsgi"}, "Type=notify", "Type=exec"),
+        # Only who takes over systemd's socket needs the unit; the others make place for theirs.
+        ({}, "Requires=shop-web@%i.socket", "ExecStartPre="),
+        ({}, "After=shop-web@%i.socket", ""),
+        ({}, 'ReadWritePaths="/srv/shop/shared/media"', ""),
+        ({"kind": "granian"}, "Type=exec", "Requires=shop-web@%i.socket"),
+        ({"kind": "granian"}, 'ExecStartPre=/bin/rm -f "/srv/shop/releases/r1/run/web.sock"', "[Unit]"),
+        ({"kind": "daphne"}, 'ReadWritePaths="/srv/shop/shared/media" "/srv/shop/releases/r1/run"', "After="),
         ({}, 'ExecStart="/venv/bin/python" "-m" "gunicorn"', "MemoryMax="),
         ({}, "MemoryDenyWriteExecute=yes", ""),
         ({"tuning": {**TUNING, "memory_deny_write_execute": False}}, "PrivateUsers=yes", "MemoryDenyWriteExecute=yes"),
@@ -69,21 +77,6 @@ def test_dropin(changes: dict[str, t.Any], there: str, absent: str) -> None:
     lines = dropin(**changes)
     assert there in lines
     assert absent not in lines
-
-
-@pytest.mark.parametrize(
-    ("kind", "tuning", "there"),
-    [
-        ("gunicorn", TUNING, "--workers=3"),
-        ("gunicorn", {**TUNING, "control_socket": True}, "--no-control-socket"),
-        ("uvicorn", TUNING, "--fd=3"),
-    ],
-)
-def test_start_command(kind: str, tuning: dict[str, t.Any], there: str) -> None:
-    command = start_command(kind, "/venv/bin/python", "entry:application", tuning)
-    assert command[:3] == ["/venv/bin/python", "-m", kind]
-    assert there in command
-    assert command[-1] == "entry:application"
 
 
 def test_a_step_runs_as_the_app_and_hides_its_arguments_from_the_journal() -> None:
@@ -104,18 +97,3 @@ def test_a_step_runs_as_the_app_and_hides_its_arguments_from_the_journal() -> No
         assert part in command
     assert command[-3:] == ["--", "echo", "$${HOME} $$x"]
     assert any(part.startswith("--unit=shop-step@") for part in command), "no app's name is the beginning of it"
-
-
-@pytest.mark.parametrize(
-    ("wanted", "cpus", "memory", "gunicorn", "uvicorn"),
-    [
-        (None, 2, 8192, 5, 2),
-        (None, 1, 1024, 3, 1),
-        (None, 8, 1024, 3, 3),  # no more than there is memory for
-        (None, 1, 200, 1, 1),
-        (7, 1, 200, 7, 7),  # who says a number is believed
-    ],
-)
-def test_workers(wanted: int | None, cpus: int, memory: float, gunicorn: int, uvicorn: int) -> None:
-    tuning = {"workers": wanted, "memory_share": 0.5, "worker_memory": 150}
-    assert workers(tuning, cpus, memory) == {"gunicorn": gunicorn, "uvicorn": uvicorn}
