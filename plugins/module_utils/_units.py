@@ -149,13 +149,6 @@ def release_dropin(
     :param tuning: what server.json of the app says: workers, threads, timeout (s), memory_high, memory_max,
         tasks_max, memory_deny_write_execute, writable_paths.
     """
-    sandbox = dict(SERVICE_SANDBOX)
-    if not tuning.get("memory_deny_write_execute", True):
-        del sandbox["MemoryDenyWriteExecute"]
-    lines = [
-        "# Written by groundcrew.django at the deploy of this release; it is never edited afterwards.",
-        "[Service]",
-    ]
     service: dict[str, str] = {
         "Type": "notify" if SERVERS[kind].notifies else "exec",
         "ExecStart": " ".join(quote(part, variables=True) for part in command),
@@ -176,6 +169,19 @@ def release_dropin(
         "TasksMax": str(tuning.get("tasks_max", "")),
         "ReadWritePaths": " ".join(map(quote, writable)),
     }
+    return WRITTEN + service_section(service, environment, tuning)
+
+
+# The first line of every drop-in.
+WRITTEN = "# Written by groundcrew.django at the deploy of this release; it is never edited afterwards.\n"
+
+
+def service_section(service: Mapping[str, str], environment: Mapping[str, str], tuning: Mapping[str, t.Any]) -> str:
+    """A ``[Service]`` section with the sandbox of everything that serves; settings without a value are left out."""
+    sandbox = dict(SERVICE_SANDBOX)
+    if not tuning.get("memory_deny_write_execute", True):
+        del sandbox["MemoryDenyWriteExecute"]
+    lines = ["[Service]"]
     lines += [f"{key}={value}" for key, value in service.items() if value]
     lines += [f"Environment={quote(f'{key}={value}')}" for key, value in sorted(environment.items())]
     lines += [f"{key}={value}" for key, value in sandbox.items()]
