@@ -96,9 +96,10 @@ def start(names: Iterable[str]) -> None:
     begun = time.monotonic()
     while waiting:
         time.sleep(INTERVAL)
-        seen = show(sorted(waiting), "ActiveState", "Type", "NRestarts", "TimeoutStartUSec", "Result")
+        seen = show(sorted(waiting), "ActiveState", "SubState", "Type", "NRestarts")
         for name, unit in seen.items():
-            if unit["ActiveState"] == "failed" or int(unit["NRestarts"] or 0) > 0:
+            # Between two attempts, or at a second one.
+            if unit["ActiveState"] == "failed" or unit["SubState"] == "auto-restart" or int(unit["NRestarts"] or 0):
                 raise ReleaseError(
                     f"The worker {process_of(name)} of the new release does not stay up.",
                     "the lines below are its own; mend the cause and deploy again",
@@ -251,7 +252,9 @@ def place_schedules(app: App, release: Release) -> bool:
         wanted |= _processes.schedule_units(schedule, place_of(release), unit)
     present = {path.name: path.read_text("utf-8") for path in UNITS.glob(f"{unit}@*") if path.is_file()}
     changed = {name for name, text in wanted.items() if present.get(name) != text}
-    surplus = set(present) - set(wanted)
+    # What still runs keeps its unit until a later look; it only does not begin again.
+    at_work = running(unit)
+    surplus = {name for name in set(present) - set(wanted) if name not in at_work}
     timers = [name for name in wanted if name.endswith(".timer")]
     links = {name: UNITS / "timers.target.wants" / name for name in timers}
     linked = all(os.path.lexists(link) for link in links.values())
@@ -308,7 +311,7 @@ def told(app: App, release: Release) -> dict[str, list[dict[str, t.Any]]]:
     units = [f"{prefix}@{schedule['name']}.{kind}" for schedule in schedules for kind in ("service", "timer")]
     known = show(
         units,
-        *("ActiveState", "Result", "ExecMainStatus", "ExecMainStartTimestamp", "ExecMainExitTimestamp"),
+        *("ActiveState", "SubState", "Result", "ExecMainStatus", "ExecMainStartTimestamp", "ExecMainExitTimestamp"),
         *("NextElapseUSecRealtime", "LastTriggerUSec"),
     )
     return {
@@ -340,5 +343,7 @@ def read_schedule(service: Properties, timer: Properties) -> dict[str, str]:
     return {
         "result": result,
         "last": service.get("ExecMainStartTimestamp") or timer.get("LastTriggerUSec", ""),
-        "next": timer.get("NextElapseUSecRealtime", "") if timer.get("ActiveState") == "active" else "",
+        "next": "after this run"
+        if timer.get("SubState") == "running"
+        else timer.get("NextElapseUSecRealtime") or "never",
     }

@@ -55,10 +55,7 @@ _CELERY_FILES = ("celery.py", "celery_app.py")
 # What a unit may use, by its name in a description.
 _LIMITS = {"memory_high": "MemoryHigh", "memory_max": "MemoryMax", "cpu_weight": "CPUWeight", "tasks_max": "TasksMax"}
 
-# Waits for the run at work, then starts the next one. While it waits it is active itself, so that at most one waits.
-_QUEUE = 'while [ "$(systemctl is-active "$1")" = activating ]; do sleep 1; done; exec systemctl start --no-block "$1"'
-
-# For the few lines of shell that root runs to start a unit.
+# For what root runs only to start a unit.
 HELPER_SANDBOX = """\
 CapabilityBoundingSet=
 AmbientCapabilities=
@@ -243,14 +240,16 @@ def schedule_units(schedule: Mapping[str, t.Any], place: Place, unit: str) -> di
     }
     after = "network.target postgresql.service redis-server@cache.service redis-server@queue.service"
     head = "# Written by groundcrew.django; the next deploy writes it anew.\n"
-    queued = schedule["overlap"] == "queue"
+    # A timer itself makes up for what came due while its unit was at work. Where that is to be left out, it triggers a
+    # unit that is done at once, and asks for a start, which is nothing new to a run that has not ended.
+    skips = schedule["overlap"] == "skip"
     timer = {
         "OnCalendar": schedule["calendar"],
         "RandomizedDelaySec": str(schedule["random_delay"]),
         "AccuracySec": "1s",
         # What was missed while the server was down is made up for.
         "Persistent": "yes",
-        "Unit": f"{name}:queue.service" if queued else f"{name}.service",
+        "Unit": f"{name}:due.service" if skips else f"{name}.service",
     }
     files = {
         f"{name}.service": f"{head}[Unit]\nDescription={title}\nAfter={after}\n\n"
@@ -259,11 +258,10 @@ def schedule_units(schedule: Mapping[str, t.Any], place: Place, unit: str) -> di
         + "".join(f"{key}={value}\n" for key, value in timer.items())
         + "\n[Install]\nWantedBy=timers.target\n",
     }
-    if queued:
-        argv = ["/bin/sh", "-c", _QUEUE, "sh", f"{name}.service"]
-        files[f"{name}:queue.service"] = (
-            f"{head}[Unit]\nDescription={title}, once the run before has ended\n\n[Service]\nType=oneshot\n"
-            f"ExecStart={' '.join(quote(part, variables=True) for part in argv)}\n{HELPER_SANDBOX}"
+    if skips:
+        files[f"{name}:due.service"] = (
+            f"{head}[Unit]\nDescription={title}, unless it still runs\n\n[Service]\nType=oneshot\n"
+            f"ExecStart=/usr/bin/systemctl start --no-block {name}.service\n{HELPER_SANDBOX}"
         )
     return files
 

@@ -184,7 +184,15 @@ def main_version() -> Files:
     files = django(
         "jobs",
         apps=("jobs",),
-        requirements=("psycopg[binary]", "celery", "redis", "django-rq", "django-tasks", "django-tasks-db"),
+        requirements=(
+            "psycopg[binary]",
+            "celery",
+            "redis",
+            "packaging",
+            "django-rq",
+            "django-tasks",
+            "django-tasks-db",
+        ),
         more_settings=SETTINGS,
     )
     return files | {

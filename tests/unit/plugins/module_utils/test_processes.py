@@ -123,7 +123,7 @@ def test_what_starts_celery_is_a_program() -> None:
     ("more", "name", "there", "absent"),
     [
         ({}, "shop-schedule@nightly.timer", "OnCalendar=*-*-* 03:00", "RandomizedDelaySec=None"),
-        ({}, "shop-schedule@nightly.timer", "Unit=shop-schedule@nightly.service", ":queue"),
+        ({}, "shop-schedule@nightly.timer", "Unit=shop-schedule@nightly:due.service", "[Service]"),
         ({}, "shop-schedule@nightly.timer", "Persistent=yes", "[Service]"),
         ({"random_delay": 60}, "shop-schedule@nightly.timer", "RandomizedDelaySec=60", ""),
         ({}, "shop-schedule@nightly.service", "Type=oneshot", "Restart="),
@@ -135,8 +135,8 @@ def test_what_starts_celery_is_a_program() -> None:
             'ExecStart="/venv/bin/python" "manage.py" "sync" "50%%" "$$"',
             "",
         ),
-        ({"overlap": "queue"}, "shop-schedule@nightly.timer", "Unit=shop-schedule@nightly:queue.service", ""),
-        ({"overlap": "queue"}, "shop-schedule@nightly:queue.service", "CapabilityBoundingSet=", "EnvironmentFile"),
+        ({}, "shop-schedule@nightly:due.service", "CapabilityBoundingSet=", "EnvironmentFile"),
+        ({"overlap": "queue"}, "shop-schedule@nightly.timer", "Unit=shop-schedule@nightly.service", ":due"),
     ],
 )
 def test_schedule(more: dict[str, t.Any], name: str, there: str, absent: str) -> None:
@@ -145,7 +145,7 @@ def test_schedule(more: dict[str, t.Any], name: str, there: str, absent: str) ->
     files = schedule_units(schedule, PLACE, "shop-schedule")
     assert there in files[name].splitlines()
     assert not absent or absent not in files[name]
-    assert len(files) == (3 if more.get("overlap") else 2)
+    assert len(files) == (2 if more.get("overlap") else 3)
 
 
 MAKES = "app = Celery('shop')\n"
