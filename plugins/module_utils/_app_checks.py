@@ -72,7 +72,7 @@ def _one(walk: Walk, app: Mapping[str, t.Any], path: str) -> Record:
     _source(walk, app, found["source"], path)
     _environment_values(walk, found, path)
     _locations(walk, app, path)
-    for check in (_databases, _redis, _files, _server):
+    for check in (_databases, _redis, _files, _server, _workers, _schedules):
         check(walk, found, path)
     if not found["domains"]:
         found["domains"] = [""]
@@ -173,6 +173,55 @@ def _server(walk: Walk, found: dict[str, t.Any], path: str) -> None:
             f"is {wanted}, but {kind} is one process and no more: remove it, or choose the kind from "
             f"{', '.join(others)}",
         )
+
+
+# What only some kinds of workers take: where else it belongs.
+_OF_KINDS = {
+    "app": (("celery", "celery-beat"), "only Celery has an app: remove it"),
+    "queues": (("celery", "rq", "django-tasks"), "has no meaning for this kind: remove it"),
+    "concurrency": (("celery",), "is Celery's: set `count` to have several of these"),
+    "arguments": (("celery", "celery-beat", "rq", "django-tasks"), "belong to `command` itself: write them there"),
+    "command": (("command",), "has no meaning for this kind: leave out `kind`, or the command"),
+}
+
+
+def _workers(walk: Walk, found: dict[str, t.Any], path: str) -> None:
+    """Fill in the kinds and names that follow from the rest, in place."""
+    seen: set[str] = set()
+    beats = 0
+    for number, worker in enumerate(found["workers"]):
+        here = f"{path}.workers[{number}]"
+        if not worker["kind"]:
+            if worker["command"]:
+                worker["kind"] = "command"
+            elif not any(problem.path.startswith(here) for problem in walk.problems):
+                walk.refuse(here, "needs a kind, such as celery or rq, or a command of its own")
+        kind = worker["kind"]
+        if kind == "command" and not worker["command"]:
+            walk.refuse(
+                f"{here}.command", "is missing: kind command runs what it says, such as python manage.py qcluster"
+            )
+        if not worker["name"] and kind == "command":
+            walk.refuse(f"{here}.name", "is missing: a command of your own needs a name, which its unit gets")
+        worker["name"] = worker["name"] or kind or ""
+        for key, (kinds, cure) in _OF_KINDS.items():
+            if kind and worker[key] and kind not in kinds:
+                walk.refuse(f"{here}.{key}", cure)
+        if kind == "celery-beat":
+            beats += 1
+            if beats > 1 or worker["count"] > 1:
+                walk.refuse(here, "is a second Celery beat, and every task would be sent twice: keep one, with count 1")
+        if worker["name"] and worker["name"] in seen:
+            walk.refuse(f"{here}.name", f"{shown(worker['name'])} is the name of another worker: choose another")
+        seen.add(worker["name"])
+
+
+def _schedules(walk: Walk, found: dict[str, t.Any], path: str) -> None:
+    seen: set[str] = set()
+    for number, schedule in enumerate(found["schedules"]):
+        if schedule["name"] and schedule["name"] in seen:
+            walk.refuse(f"{path}.schedules[{number}].name", f"{shown(schedule['name'])} is there twice: choose another")
+        seen.add(schedule["name"])
 
 
 def _files(walk: Walk, found: dict[str, t.Any], path: str) -> None:

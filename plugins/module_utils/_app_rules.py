@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import shlex
 import typing as t
 import urllib.parse
 from collections.abc import Callable, Iterable
 
+from ansible_collections.groundcrew.django.plugins.module_utils import _calendar
 from ansible_collections.groundcrew.django.plugins.module_utils._app_spec import SECRET_WORD, shown
 
 Rule = Callable[[t.Any], str]
@@ -210,6 +212,69 @@ def command(value: str) -> str:
     return "" if value.strip() and "\x00" not in value else "is empty"
 
 
+# Outside of quotes, and for `$` and backquotes inside double ones, what only a shell understands.
+_SHELL = re.compile(r"[|&;<>`*?(]|\$[\w{(]")
+_QUOTED = re.compile(r"'[^']*'|\"[^\"$`]*\"")
+
+
+def words(value: str, cure: str = ", or have one read it: sh -c '...'") -> str:
+    """A command that no shell reads, as words."""
+    if "\x00" in value or "\n" in value:
+        return "has more than one line"
+    try:
+        found = shlex.split(value)
+    except ValueError as error:
+        return f"{shown(value)} cannot be split into words ({error}): mend its quotes"
+    if not found:
+        return "is empty"
+    if _SHELL.search(_QUOTED.sub("", value)):
+        return f"{shown(value)} is written for a shell, and none reads it: put such characters in single quotes{cure}"
+    return ""
+
+
+def scheduled(value: str) -> str:
+    """A management command with its arguments."""
+    wrong = words(value, "")
+    if wrong:
+        return wrong
+    first = shlex.split(value)[0]
+    if first.endswith("manage.py") or re.match(r"(.*/)?python[\d.]*$", first):
+        return f"{shown(value)} is more than a management command: write only what comes after manage.py"
+    return "" if re.fullmatch(r"[A-Za-z_]\w*", first) else f"{shown(first)} is no management command"
+
+
+def process(value: str) -> str:
+    """The name of a worker or a schedule; it stands in the names of units."""
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", value) or value.endswith("-"):
+        return (
+            f"{shown(value)} is no valid name: lower case letters, digits and hyphens, a letter first, no hyphen last"
+        )
+    return f"{shown(value)} has {len(value)} characters, and at most 32 fit" if len(value) > 32 else ""
+
+
+def queue(value: str) -> str:
+    """One queue; several are several entries of the list."""
+    if re.search(r"[\s,]", value):
+        entries = ", ".join(part for part in re.split(r"[\s,]+", value) if part)
+        return f"{shown(value)} is no name of a queue, which has neither spaces nor commas: write queues: [{entries}]"
+    if value.startswith("-"):
+        return f"{shown(value)} begins with a hyphen, as an option does"
+    return "" if value and value.isprintable() else f"{shown(value)} is no name of a queue"
+
+
+def argument(value: str) -> str:
+    """One more word for a worker's program."""
+    if credentials(value) or re.match(r"(-b|--broker|--url|-u)(=|$)", value):
+        return "stands in the process list, where no address with a password belongs: the settings name the broker"
+    return "" if value and "\x00" not in value and "\n" not in value else "is empty, or has more than one line"
+
+
+def calendar(value: str) -> str:
+    """When a schedule is due."""
+    wrong = _calendar.problem(value)
+    return wrong and f"{shown(value)} is no time that systemd knows: {wrong}"
+
+
 def identifier(value: str) -> str:
     """A name in PostgreSQL."""
     if len(value.encode()) > 63:
@@ -398,6 +463,28 @@ RULES: dict[str, Rule] = {
     "server.workers": between(1, 512),
     "server.threads": between(1, 512),
     "server.timeout": between(1, 86400, " seconds"),
+    "workers.name": process,
+    "workers.app": matches(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*)?", "a module such as config.celery"),
+    "workers.command": words,
+    "workers.count": between(1, 64),
+    "workers.queues[]": queue,
+    "workers.concurrency": between(1, 512),
+    "workers.arguments[]": argument,
+    "workers.stop_timeout": between(1, 86400, " seconds"),
+    "schedules.name": process,
+    "schedules.command": scheduled,
+    "schedules.calendar": calendar,
+    "schedules.random_delay": between(0, 86400, " seconds"),
+    "schedules.timeout": between(1, 604800, " seconds"),
+    **{
+        f"{where}.{key}": rule
+        for where in ("workers", "schedules")
+        for key, rule in {
+            **_each(("memory_high", "memory_max"), matches(r"[1-9]\d*[KMGT]|[1-9]\d?%", "a size such as 300M or 1G")),
+            "cpu_weight": between(1, 10000),
+            "tasks_max": between(4, 65536),
+        }.items()
+    },
     "health.path": url_path,
     "health.status[]": between(100, 599),
     "check.ignore[]": matches(r"\w+(\.\w+)+", "the id of a check such as security.W004"),

@@ -62,6 +62,14 @@ _DATABASE: Spec = {
     "extensions": _strings(),
 }
 
+# Of one process, in the words of systemd.resource-control(5).
+_LIMITS: Spec = {
+    "memory_high": {"type": "str"},
+    "memory_max": {"type": "str"},
+    "cpu_weight": {"type": "int"},
+    "tasks_max": {"type": "int"},
+}
+
 # A key in angle brackets stands for any name that the user chooses.
 SPEC: Spec = {
     "name": {"type": "str", "required": True},
@@ -152,6 +160,37 @@ SPEC: Spec = {
             "timeout": {"type": "int", "default": 60},
         },
     },
+    "workers": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str"},
+            "kind": {"type": "str", "choices": ["celery", "celery-beat", "rq", "django-tasks", "command"]},
+            "app": {"type": "str"},
+            "command": {"type": "str"},
+            "count": {"type": "int", "default": 1},
+            "queues": _strings(),
+            "concurrency": {"type": "int"},
+            "arguments": _strings(),
+            "stop_timeout": {"type": "int", "default": 300},
+            **_LIMITS,
+        },
+    },
+    "schedules": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "command": {"type": "str", "required": True},
+            "calendar": {"type": "str", "required": True},
+            "overlap": {"type": "str", "default": "skip", "choices": ["skip", "queue"]},
+            "random_delay": {"type": "int", "default": 0},
+            "timeout": {"type": "int", "default": 3600},
+            **_LIMITS,
+        },
+    },
     "health": {
         "type": "raw",
         "options": {
@@ -184,8 +223,6 @@ NOT_BUILT = {
     "path": "two apps under one domain",
     "processes": "further processes",
     "procfile": "processes read from a Procfile",
-    "schedules": "scheduled commands",
-    "workers": "background workers (for the web processes it is `server: {workers: 4}`)",
 }
 
 # Words for a secret in the name of a key or of a variable.

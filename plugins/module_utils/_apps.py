@@ -37,7 +37,7 @@ def record(app: Mapping[str, t.Any]) -> Record:
     config = f"/etc/groundcrew/{name}"
     database = _database(app["database"], name, name) if app["database"] is not False else None
     databases = {alias: _database(further, name, f"{name}_{alias}") for alias, further in app["databases"].items()}
-    redis = _redis(app["redis"], name, f"{config}/secrets") if app["redis"] is not False else {}
+    redis = _redis(app["redis"], _queues(app), name, f"{config}/secrets") if app["redis"] is not False else {}
     return {
         "name": name,
         "domains": app["domains"],
@@ -64,7 +64,13 @@ def record(app: Mapping[str, t.Any]) -> Record:
             # There while the app is closed for maintenance; the role nginx keeps it.
             "maintenance": f"/etc/nginx/maintenance/{name}.answer.conf",
         },
-        "units": {"web": f"{name}-web", "boot": f"{name}-web.service"},
+        "units": {
+            "web": f"{name}-web",
+            "boot": f"{name}-web.service",
+            # No name of an app holds the sign that follows, so no unit of another app begins like these.
+            "worker": f"{name}-worker",
+            "schedule": f"{name}-schedule",
+        },
         "source": {
             "kind": "repo" if app["source"]["repo"] else "path",
             **app["source"],
@@ -91,6 +97,8 @@ def record(app: Mapping[str, t.Any]) -> Record:
         "body_size": app["body_size"].lower(),
         "locations": app["locations"],
         "server": {**app["server"], "entry": app["server"]["entry"] or ""},
+        "workers": app["workers"],
+        "schedules": app["schedules"],
         "health": app["health"],
         "check": app["check"],
         "production_settings": app["production_settings"],
@@ -122,8 +130,13 @@ def redis_socket(instance: str) -> str:
     return f"/run/redis-{instance}/redis.sock"
 
 
-def _redis(described: Mapping[str, t.Any], name: str, secrets: str) -> dict[str, t.Any]:
-    instances = [instance for instance in REDIS_PORTS if described[instance]]
+def _queues(app: Mapping[str, t.Any]) -> bool:
+    """Whether tasks wait in Redis, which then must never evict one."""
+    return any(worker["kind"] in ("celery", "celery-beat", "rq") for worker in app["workers"])
+
+
+def _redis(described: Mapping[str, t.Any], queues: bool, name: str, secrets: str) -> dict[str, t.Any]:
+    instances = [instance for instance in REDIS_PORTS if described[instance] or (queues and instance == "queue")]
     number = described["database"]
     return {
         "listen": described["listen"],

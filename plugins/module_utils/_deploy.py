@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import typing as t
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -29,6 +30,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils import (
     _live,
     _locate,
     _migrations,
+    _processes,
     _python,
     _secret_files,
     _source,
@@ -61,10 +63,12 @@ INPUTS = (
     "packages",
     "production_settings",
     "python",
+    "schedules",
     "server",
     "settings",
     "shared_paths",
     "static_domain",
+    "workers",
 )
 
 # Text that is worth the work; the rest is compressed by itself. brotli comes with nginx's module for it.
@@ -420,7 +424,10 @@ def check(app: App, release: Release, options: Options) -> dict[str, t.Any]:
         django=settings.django,
         database="default" in settings.databases,
         static_url=settings.static.url_path,
+        schedules=record["schedules"],
+        workers=workers(release, settings.module),
     )
+    judge_calendars(record["schedules"])
     place = place_of(release, options)
     added = add_missing(release, place, _dependencies.install(app.runner, place, []), settings.kind)
     if added:
@@ -440,6 +447,34 @@ def check(app: App, release: Release, options: Options) -> dict[str, t.Any]:
             )
         publish(release, settings.media.url_path, settings.media.root, "media")
     return {"changed": True, "notes": notes, "release": release.id}
+
+
+def workers(release: Release, settings: str) -> list[dict[str, t.Any]]:
+    """The release's workers, each with all that the project says about it."""
+    found: list[dict[str, t.Any]] = [dict(worker) for worker in release.app.record["workers"]]
+    of_celery = [worker for worker in found if worker["kind"] in ("celery", "celery-beat") and not worker["app"]]
+    if of_celery:
+        files, read = _locate.list_files(release.code), _locate.reader(release.code)
+        celery = _processes.find_celery(files, read, release.facts["directory"], settings)
+        for worker in of_celery:
+            worker["app"] = celery
+    return found
+
+
+def judge_calendars(schedules: Sequence[Mapping[str, t.Any]]) -> None:
+    """Have systemd itself read when schedules are due; only the server knows every time zone.
+
+    :raises ReleaseError: with systemd's words.
+    """
+    for schedule in schedules:
+        argv = ["systemd-analyze", "calendar", schedule["calendar"]]
+        done = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False)
+        if done.returncode != 0:
+            raise ReleaseError(
+                f"systemd does not understand the calendar of the schedule {schedule['name']}: {schedule['calendar']}",
+                "write it as systemd.time(7) says",
+                done.stderr,
+            )
 
 
 def judge_checks(messages: Sequence[Mapping[str, t.Any]], wanted: Mapping[str, t.Any]) -> list[str]:

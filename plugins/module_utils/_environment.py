@@ -166,6 +166,9 @@ def compose(record: Mapping[str, t.Any], secrets: Mapping[str, str], release: st
             environment["PGPASSWORD"] = values["database.password"]
     if record["redis"]:
         environment["REDIS_URL"] = values["redis.url"]
+        if any(worker["kind"] == "rq" for worker in record["workers"]):
+            # rq's own program reads this one; as an argument, the password would stand in the process list.
+            environment["RQ_REDIS_URL"] = values["redis.url"]
     environment.update(
         {key: substitute("" if value is None else str(value), values) for key, value in record["env"].items()}
     )

@@ -12,7 +12,15 @@ import pathlib
 import re
 import typing as t
 
-from ansible_collections.groundcrew.django.plugins.module_utils import _entry, _ledger, _live, _servers, _smoke, _units
+from ansible_collections.groundcrew.django.plugins.module_utils import (
+    _background,
+    _entry,
+    _ledger,
+    _live,
+    _servers,
+    _smoke,
+    _units,
+)
 from ansible_collections.groundcrew.django.plugins.module_utils._environment import smoke_token
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._release import App, Options, Release, health_question
@@ -33,6 +41,7 @@ Client(SERVER_NAME=sys.argv[1]).get(sys.argv[2], secure=True)
 def go_live(app: App, release: Release, options: Options) -> dict[str, t.Any]:
     """Start the release, switch over once it is healthy, see that visitors get it, and stop the one before it."""
     app.instance(release.id).install(describe(app, release))
+    _background.describe(release)
     start(app, release, options)
     share_static(release)
     switch(app, release, options)
@@ -41,7 +50,10 @@ def go_live(app: App, release: Release, options: Options) -> dict[str, t.Any]:
 
 
 def start(app: App, release: Release, options: Options) -> None:
-    """Start a release beside what is live, and wait until it is healthy; no visitor reaches it yet."""
+    """Start a release beside what is live, and wait until it is healthy; no visitor reaches it yet.
+
+    Its workers come last, since from then on they take tasks.
+    """
     instance = app.instance(release.id)
     instance.start()
     _live.wait_until_healthy(
@@ -51,6 +63,7 @@ def start(app: App, release: Release, options: Options) -> None:
         options.health_timeout,
         lambda: traceback_of(release),
     )
+    _background.begin(app, release)
 
 
 def switch(app: App, release: Release, options: Options) -> None:
@@ -59,11 +72,13 @@ def switch(app: App, release: Release, options: Options) -> None:
     :raises ReleaseError: when it fails.
     """
     before = app.live
-    _live.switch(app.paths["current"], release.id)
     try:
+        _background.hand_over_beat(app, Release(app, before), release)
+        _live.switch(app.paths["current"], release.id)
         smoke(app, release, options)
     except BaseException:
         _live.switch(app.paths["current"], before)
+        _background.give_back(app, Release(app, before), release)
         # Visitors who came to it in between are served to the end.
         app.instance(release.id).stop_when_idle(release.socket, 10)
         raise
@@ -91,16 +106,18 @@ def settle(app: App, options: Options) -> bool:
     for release in running:
         if release != live:
             app.instance(release).stop_later(Release(app, release).socket, options.drain_timeout)
+    moved = _background.converge(app, Release(app, live))
+    busy = {*running, *_background.releases(app)}
     present = os.listdir(app.paths["releases"])
-    surplus = _ledger.surplus(app.ledger.entries, present, live, options.keep, running)
+    surplus = _ledger.surplus(app.ledger.entries, present, live, options.keep, busy)
     # Of a release whose directory somebody has removed by hand, the secrets in its environment file are still there.
     environments = {path.stem for path in pathlib.Path(app.paths["config"]).glob("*.env")}
-    surplus += sorted(environments - {*present, *running, live})
+    surplus += sorted(environments - {*present, *busy, live})
     for release in surplus:
         Release(app, release).remove()
     if surplus:
         prune_static(app)
-    return not noted or bool(surplus) or set(running) > {live}
+    return not noted or bool(surplus) or set(running) > {live} or moved
 
 
 def heal(app: App, options: Options) -> str:
@@ -124,6 +141,7 @@ def heal(app: App, options: Options) -> str:
         if before:
             app.instance(before).start()
         _live.switch(app.paths["current"], before)
+        _background.converge(app, Release(app, before))
         Release(app, entry.id).remove()
         app.ledger.mark(entry, _ledger.FAILED, "failed")
         return f"A killed deploy had left {entry.id} live. {error.message} Now {before or 'nothing'} is live again."

@@ -23,6 +23,7 @@ import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ansible_collections.groundcrew.django.plugins.module_utils import (
+    _background,
     _environment,
     _forwarding,
     _ledger,
@@ -246,6 +247,9 @@ class Release:
         if self.id == self.app.live:
             raise ReleaseError(f"Release {self.id} of {self.app.name} is live, so it stays.")
         self.app.instance(self.id).remove()
+        if not _background.remove(self.app.record["units"]["worker"], self.id):
+            # A worker of it finishes a task, with its code; a later run comes by here again.
+            return
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.environment_file)
         if os.path.isdir(self.root):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.groundcrew.django.plugins.module_utils import _ledger, _migrations
+from ansible_collections.groundcrew.django.plugins.module_utils import _background, _ledger, _migrations
 from ansible_collections.groundcrew.django.plugins.module_utils._deploy import clear_unfinished
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._go_live import heal, settle, start, switch
@@ -107,6 +107,7 @@ def roll_back(app: App, options: Options, progress: t.Any) -> str:
             change_places(app, target, options)
     except ReleaseError as error:
         app.instance(target.id).stop()
+        _background.give_back(app, Release(app, app.live), target)
         if reverses:
             # What serves on needs the database as it was.
             again = Release(app, left)

@@ -18,7 +18,7 @@ import time
 import typing as t
 from collections.abc import Callable
 
-from ansible_collections.groundcrew.django.plugins.module_utils import _ledger, _live, _migrations
+from ansible_collections.groundcrew.django.plugins.module_utils import _background, _ledger, _live, _migrations
 from ansible_collections.groundcrew.django.plugins.module_utils._carrier import Carrier
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._release import App, Release, health_question
@@ -60,6 +60,7 @@ def describe(app: App) -> dict[str, t.Any]:
         health = problems.attempt("health", lambda: ask(release)) or ("unknown", False)
     entries = problems.attempt("history", lambda: app.ledger.entries) or []
     entry = next((entry for entry in reversed(entries) if entry.id == live), None)
+    background = problems.attempt("processes", lambda: _background.told(app, release)) if release else None
     present = problems.attempt("releases", lambda: os.listdir(app.paths["releases"])) if live else None
     return {
         "name": app.name,
@@ -74,6 +75,7 @@ def describe(app: App) -> dict[str, t.Any]:
         "previous": _ledger.ways_back(entries, present or [], live) if live else [],
         "at_work": Carrier(app.name).at_work(),
         "draining": problems.attempt("draining", lambda: draining(app)) or [],
+        **(background or {"workers": [], "schedules": []}),
         "maintenance": os.path.exists(app.paths["maintenance"]),
         "pending_migrations": problems.attempt("migrations", lambda: pending(release)) if release else None,
         "certificate": problems.attempt("certificate", lambda: certificate(app.paths["tls"])),

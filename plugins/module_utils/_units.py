@@ -52,6 +52,10 @@ SERVICE_SANDBOX: dict[str, str] = {
 }
 
 
+# The first line of every drop-in.
+WRITTEN = "# Written by groundcrew.django at the deploy of this release; it is never edited afterwards.\n"
+
+
 def quote(text: str, *, variables: bool = False) -> str:
     """One word of a unit file, with none of systemd's specifiers expanded.
 
@@ -87,14 +91,7 @@ def release_dropin(
     :param tuning: what server.json of the app says: workers, threads, timeout (s), memory_high, memory_max,
         tasks_max, memory_deny_write_execute, writable_paths.
     """
-    sandbox = dict(SERVICE_SANDBOX)
-    if not tuning.get("memory_deny_write_execute", True):
-        del sandbox["MemoryDenyWriteExecute"]
     server = SERVERS[kind]
-    lines = ["# Written by groundcrew.django at the deploy of this release; it is never edited afterwards."]
-    if not server.binds:
-        lines += ["[Unit]", f"Requires={unit}@%i.socket", f"After={unit}@%i.socket"]
-    lines += ["[Service]"]
     service: dict[str, str] = {
         "Type": "notify" if server.notifies else "exec",
         # What a server that was killed has left would keep the next from binding.
@@ -117,6 +114,16 @@ def release_dropin(
         "TasksMax": str(tuning.get("tasks_max", "")),
         "ReadWritePaths": " ".join(map(quote, [*writable, os.path.dirname(socket)] if server.binds else writable)),
     }
+    needs = "" if server.binds else f"[Unit]\nRequires={unit}@%i.socket\nAfter={unit}@%i.socket\n"
+    return WRITTEN + needs + service_section(service, environment, tuning)
+
+
+def service_section(service: Mapping[str, str], environment: Mapping[str, str], tuning: Mapping[str, t.Any]) -> str:
+    """A ``[Service]`` section with the sandbox of everything that serves; settings without a value are left out."""
+    sandbox = dict(SERVICE_SANDBOX)
+    if not tuning.get("memory_deny_write_execute", True):
+        del sandbox["MemoryDenyWriteExecute"]
+    lines = ["[Service]"]
     lines += [f"{key}={value}" for key, value in service.items() if value]
     lines += [f"Environment={quote(f'{key}={value}')}" for key, value in sorted(environment.items())]
     lines += [f"{key}={value}" for key, value in sandbox.items()]

@@ -97,6 +97,19 @@ apps:
       type: list
       elements: str
       sample: [20261121-090000-0a1b2c3d]
+    workers:
+      description:
+        - The processes of the app's workers, with C(name), C(release), C(state) in systemd's words and the number of
+          C(restarts) that nobody asked for. One of another release that is C(deactivating) finishes its tasks.
+      type: list
+      elements: dict
+      sample: [{"name": "celery", "release": "20261122-145017-1a2b3c4d", "state": "active", "restarts": 0}]
+    schedules:
+      description:
+        - The app's schedules, with C(name), the C(result) of the C(last) run and the time of the C(next) one.
+      type: list
+      elements: dict
+      sample: [{"name": "nightly", "result": "ok", "last": "Sun 2026-11-22 03:00:01 UTC", "next": ""}]
     maintenance:
       description: Whether the app is closed for maintenance.
       type: bool

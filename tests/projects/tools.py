@@ -6,6 +6,9 @@ import functools
 import os
 import subprocess
 import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
@@ -77,3 +80,29 @@ def commit(root: Path, message: str, branch: str = "main") -> str:
     git(root, "add", "--all")
     git(root, "commit", "--quiet", f"--message={message}")
     return git(root, "rev-parse", "HEAD")
+
+
+def branches(destination: Path, name: str, main: Files, versions: Mapping[str, Callable[[], Files]]) -> None:
+    """Write `NAME.tar`, a bare repository with a branch per version of a project.
+
+    :param versions: from a branch to what differs there; settings say `VERSION = "main"`, and there the branch's name.
+    """
+    destination.mkdir(parents=True, exist_ok=True)
+    settings = f"{name}/settings.py"
+    with tempfile.TemporaryDirectory() as folder:
+        root, bare = Path(folder, name), Path(folder, f"{name}.git")
+        root.mkdir()
+        git(root, "init", "--quiet", "--initial-branch=main")
+        write(root, main)
+        git(root, "add", "--all")
+        git(root, "commit", "--quiet", f"--message=Open the {name}")
+        for version, differences in versions.items():
+            git(root, "switch", "--quiet", "--create", version, "main")
+            files = differences()
+            text = files.get(settings, main[settings]).replace('VERSION = "main"', f'VERSION = "{version}"')
+            write(root, {**files, settings: text})
+            git(root, "add", "--all")
+            git(root, "commit", "--quiet", f"--message=Make it {version}")
+        git(root, "clone", "--quiet", "--bare", "--no-hardlinks", str(root), str(bare))
+        with tarfile.open(destination / f"{name}.tar", "w") as tar:
+            tar.add(bare, bare.name)

@@ -7,13 +7,11 @@ The scenario `deploys` tells them apart by the page's header `X-Version`.
 from __future__ import annotations
 
 import sys
-import tarfile
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.projects.texts import Files, django, text
-from tests.projects.tools import git, write
+from tests.projects.tools import branches
 
 GOOD = 12
 
@@ -311,26 +309,5 @@ def huge_header() -> Files:
     return altered("shop/views.py", 'answer("well")', 'HttpResponse("well", headers={"X-Big": "x" * 40_000})')
 
 
-def main(destination: Path) -> None:
-    destination.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        root, bare = Path(folder, "shop"), Path(folder, "shop.git")
-        root.mkdir()
-        git(root, "init", "--quiet", "--initial-branch=main")
-        write(root, MAIN)
-        git(root, "add", "--all")
-        git(root, "commit", "--quiet", "--message=Open the shop")
-        for name, differences in VERSIONS.items():
-            git(root, "switch", "--quiet", "--create", name, "main")
-            files = differences()
-            settings = files.get("shop/settings.py", MAIN["shop/settings.py"])
-            write(root, {**files, "shop/settings.py": settings.replace('VERSION = "main"', f'VERSION = "{name}"')})
-            git(root, "add", "--all")
-            git(root, "commit", "--quiet", f"--message=Make it {name}")
-        git(root, "clone", "--quiet", "--bare", "--no-hardlinks", str(root), str(bare))
-        with tarfile.open(destination / "shop.tar", "w") as tar:
-            tar.add(bare, bare.name)
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve())
+    branches(Path(sys.argv[1]).resolve(), "shop", MAIN, VERSIONS)

@@ -17,6 +17,8 @@ NEVER_DEPLOYED: dict[str, Any] = {
     "previous": [],
     "at_work": "",
     "draining": [],
+    "workers": [],
+    "schedules": [],
     "maintenance": False,
     "pending_migrations": None,
     "certificate": None,

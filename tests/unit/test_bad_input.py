@@ -36,6 +36,18 @@ def repo(address: str, **more: Any) -> dict[str, Any]:
     return shop(source={"repo": address, **more})
 
 
+WORKER = "django_apps[0].workers[0]"
+SCHEDULE = "django_apps[0].schedules[0]"
+
+
+def worker(**keys: Any) -> dict[str, Any]:
+    return shop(workers=[keys])
+
+
+def schedule(**keys: Any) -> dict[str, Any]:
+    return shop(schedules=[{"name": "nightly", "command": "clearsessions", "calendar": "daily", **keys}])
+
+
 # What stands in the inventory as YAML is given as YAML, so that YAML's own surprises are part of the test.
 def parsed(text: str) -> dict[str, Any]:
     return shop(**yaml.safe_load(text))
@@ -64,8 +76,84 @@ APPS: list[tuple[str, Any, str, str]] = [
     ("key that means nothing", shop(zzz=1), "django_apps[0].zzz", "unknown key; Known here: `name`, `domains`"),
     ("key that is a number", shop(env={1: "x"}), "django_apps[0].env", "a key is a number: put it in quotes"),
     ("reserved path", shop(path="/blog/"), "django_apps[0].path", "not built yet: two apps under one domain"),
-    ("workers", shop(workers=3), "django_apps[0].workers", "not built yet: background workers (for the web"),
-    ("schedules", shop(schedules=[]), "django_apps[0].schedules", "not built yet: scheduled commands"),
+    # Workers
+    ("a number for workers", shop(workers=3), "django_apps[0].workers", "expected a list, found a number"),
+    (
+        "a worker that is nothing",
+        worker(),
+        "django_apps[0].workers[0]",
+        "needs a kind, such as celery or rq, or a comm",
+    ),
+    ("unknown kind", worker(kind="sidekiq"), WORKER + ".kind", "none of the choices; Choose from celery, celery-beat"),
+    ("misspelled kind", worker(kind="clery"), WORKER + ".kind", "did you mean celery?"),
+    ("negative count", worker(kind="rq", count=-1), WORKER + ".count", "-1 is not between 1 and 64"),
+    (
+        "a queue with a space",
+        worker(kind="rq", queues=["high low"]),
+        WORKER + ".queues[0]",
+        "write queues: [high, low]",
+    ),
+    ("queues in a word", worker(kind="celery", queues="a"), WORKER + ".queues", "put it in square brackets"),
+    ("a queue like an option", worker(kind="rq", queues=["--burst"]), WORKER + ".queues[0]", "begins with a hyphen"),
+    (
+        "two beats",
+        shop(workers=[{"kind": "celery-beat"}, {"kind": "celery-beat", "name": "b"}]),
+        "django_apps[0].workers[1]",
+        "is a second Celery beat, and every task would be sent twice",
+    ),
+    ("a beat twice", worker(kind="celery-beat", count=2), WORKER, "is a second Celery beat"),
+    (
+        "two of a name",
+        shop(workers=[{"kind": "rq"}, {"kind": "rq", "queues": ["mail"]}]),
+        "django_apps[0].workers[1].name",
+        "'rq' is the name of another worker",
+    ),
+    ("a name with capitals", worker(kind="rq", name="Mail"), WORKER + ".name", "is no valid name: lower case letters"),
+    ("a long name", worker(kind="rq", name="a" * 33), WORKER + ".name", "has 33 characters, and at most 32 fit"),
+    ("no command", worker(kind="command", name="q"), WORKER + ".command", "is missing: kind command runs what it says"),
+    ("no name", worker(command="python manage.py qcluster"), WORKER + ".name", "a command of your own needs a name"),
+    ("a command beside a kind", worker(kind="rq", command="x"), WORKER + ".command", "has no meaning for this kind"),
+    ("a pipe", worker(name="q", command="a | b"), WORKER + ".command", "have one read it: sh -c '...'"),
+    ("a variable", worker(name="q", command='a "$PORT"'), WORKER + ".command", "is written for a shell"),
+    ("an open quote", worker(name="q", command="a 'b"), WORKER + ".command", "(No closing quotation): mend its quotes"),
+    ("an app for rq", worker(kind="rq", app="a.b"), WORKER + ".app", "only Celery has an app"),
+    ("concurrency of rq", worker(kind="rq", concurrency=2), WORKER + ".concurrency", "set `count` to have several"),
+    (
+        "an app that is a file",
+        worker(kind="celery", app="config/celery.py"),
+        WORKER + ".app",
+        "is not a module such as",
+    ),
+    (
+        "a broker in an argument",
+        worker(kind="celery", arguments=[f"--broker=redis://:{SECRET}@host/0"]),
+        WORKER + ".arguments[0]",
+        "the settings name the broker",
+    ),
+    ("memory without a unit", worker(kind="rq", memory_max="300"), WORKER + ".memory_max", "a size such as 300M or 1G"),
+    ("no processor", worker(kind="rq", cpu_weight=0), WORKER + ".cpu_weight", "0 is not between 1 and 10000"),
+    # Schedules
+    ("a schedule without a time", schedule(calendar=None), SCHEDULE + ".calendar", "is required"),
+    ("a time of cron's", schedule(calendar="0 3 * * *"), SCHEDULE + ".calendar", "is written for cron: systemd says"),
+    ("no such hour", schedule(calendar="25:00"), SCHEDULE + ".calendar", "`25` in the time `25:00` is not between 0 a"),
+    ("days backwards", schedule(calendar="Sun..Mon 3:00"), SCHEDULE + ".calendar", "goes backwards"),
+    ("no such day", schedule(calendar="Mo 3:00"), SCHEDULE + ".calendar", "`Mo` is neither days such as Mon..Fri nor"),
+    ("a time of YAML's", schedule(calendar=180), SCHEDULE + ".calendar", "put it in quotes"),
+    ("a shell in a schedule", schedule(command="a > /tmp/b"), SCHEDULE + ".command", "is written for a shell"),
+    (
+        "more than a management command",
+        schedule(command="python manage.py clearsessions"),
+        SCHEDULE + ".command",
+        "write only what comes after manage.py",
+    ),
+    ("no management command", schedule(command="./a.sh"), SCHEDULE + ".command", "'./a.sh' is no management command"),
+    ("unknown overlap", schedule(overlap="allow"), SCHEDULE + ".overlap", "Choose from skip, queue"),
+    (
+        "two schedules of a name",
+        shop(schedules=[{"name": "a", "command": "b", "calendar": "daily"}] * 2),
+        "django_apps[0].schedules[1].name",
+        "'a' is there twice",
+    ),
     ("procfile", shop(procfile=True), "django_apps[0].procfile", "not built yet: processes read from a Procfile"),
     (
         "a word for migrations",

@@ -48,6 +48,8 @@ media: public
 body_size: 10M
 locations: [{path: /feeds/, rate: 5r/s}, {path: /legacy/, redirect: "https://old.example.com/"}]
 server: {kind: gunicorn, entry: "config.wsgi:application", workers: "4", threads: 2, timeout: 30}
+workers: [{kind: celery, app: config.celery, count: "2", queues: [mail], concurrency: 4, memory_max: 300M}]
+schedules: [{name: nightly, command: clearsessions, calendar: "*-*-* 03:00", random_delay: 60}]
 health: {path: /healthz, status: [200]}
 check: {fail_level: ERROR, ignore: [security.W004]}
 production_settings: never
@@ -91,7 +93,12 @@ def test_the_full_record() -> None:
                 "tls": "/etc/groundcrew/tls/shop",
                 "maintenance": "/etc/nginx/maintenance/shop.answer.conf",
             },
-            "units": {"web": "shop-web", "boot": "shop-web.service"},
+            "units": {
+                "web": "shop-web",
+                "boot": "shop-web.service",
+                "worker": "shop-worker",
+                "schedule": "shop-schedule",
+            },
             "source": {
                 "kind": "repo",
                 "repo": "git@example.com:acme/shop.git",
@@ -177,6 +184,37 @@ def test_the_full_record() -> None:
                 "threads": 2,
                 "timeout": 30,
             },
+            "workers": [
+                {
+                    "name": "celery",
+                    "kind": "celery",
+                    "app": "config.celery",
+                    "command": None,
+                    "count": 2,
+                    "queues": ["mail"],
+                    "concurrency": 4,
+                    "arguments": [],
+                    "stop_timeout": 300,
+                    "memory_high": None,
+                    "memory_max": "300M",
+                    "cpu_weight": None,
+                    "tasks_max": None,
+                }
+            ],
+            "schedules": [
+                {
+                    "name": "nightly",
+                    "command": "clearsessions",
+                    "calendar": "*-*-* 03:00",
+                    "overlap": "skip",
+                    "random_delay": 60,
+                    "timeout": 3600,
+                    "memory_high": None,
+                    "memory_max": None,
+                    "cpu_weight": None,
+                    "tasks_max": None,
+                }
+            ],
             "health": {"path": "/healthz", "status": [200]},
             "check": {"fail_level": "ERROR", "ignore": ["security.W004"]},
             "production_settings": "never",
@@ -187,6 +225,15 @@ def test_the_full_record() -> None:
 @pytest.mark.parametrize(
     ("changes", "key", "expected"),
     [
+        ({"redis": True, "workers": [{"kind": "celery"}]}, "redis", record(redis={"queue": True})["redis"]),
+        ({"redis": True, "workers": [{"kind": "rq"}]}, "redis", record(redis={"queue": True})["redis"]),
+        ({"redis": True, "workers": [{"kind": "django-tasks"}]}, "redis", record(redis=True)["redis"]),
+        ({"workers": [{"kind": "celery"}]}, "redis", {}),
+        (
+            {"workers": [{"name": "q", "command": "python manage.py qcluster"}]},
+            "workers",
+            record(workers=[{"name": "q", "kind": "command", "command": "python manage.py qcluster"}])["workers"],
+        ),
         ({}, "redis", {}),
         ({"redis": False}, "redis", {}),
         ({"database": False}, "database", None),

@@ -86,6 +86,7 @@ def record(**changes: t.Any) -> dict[str, t.Any]:
         "database": {"local": True, "host": "", "port": 5432, "name": "shop", "user": "shop"},
         "databases": {},
         "redis": {},
+        "workers": [],
         "env": {},
     }
     return {**base, **changes}
@@ -124,6 +125,13 @@ SECRETS = {"secret_key": "k", "redis_password": "p/w", "database_password": "d@b
             "REDIS_URL",
             "unix://shop:p%2Fw@/run/redis-cache/redis.sock?db=7",
         ),
+        ({"redis": {**REDIS, "instances": ["queue"]}}, "RQ_REDIS_URL", None),
+        (
+            {"redis": {**REDIS, "instances": ["queue"]}, "workers": [{"kind": "rq"}]},
+            "RQ_REDIS_URL",
+            "redis://shop:p%2Fw@127.0.0.1:6380/7",
+        ),
+        ({"workers": [{"kind": "rq"}]}, "RQ_REDIS_URL", None),
         ({"env": {"DEBUG": True}}, "DEBUG", "True"),
         ({"env": {"EMPTY": None}}, "EMPTY", ""),
         ({"env": {"PEPPER": "${secret.pepper}"}}, "PEPPER", "hot"),

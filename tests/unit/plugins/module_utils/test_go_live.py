@@ -16,9 +16,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.groundcrew.django.plugins.module_utils import _go_live, _ledger, _live, _rollback
+from ansible_collections.groundcrew.django.plugins.module_utils import (
+    _background,
+    _go_live,
+    _ledger,
+    _live,
+    _rollback,
+)
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._release import App, Options, Release, failing
+
+UNITS = {"web": "shop-web", "worker": "shop-worker", "schedule": "shop-schedule"}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +78,7 @@ def serve(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     for name in names:
         if name != "current":
             (folder / name).mkdir()
-    found = Server(App({"name": "shop", "user": "shop", "paths": paths, "units": {"web": "shop-web"}}), set(), set())
+    found = Server(App({"name": "shop", "user": "shop", "paths": paths, "units": UNITS}), set(), set())
 
     def remove(self: _live.Instance) -> None:
         found.up.discard(self.release)
@@ -80,6 +88,9 @@ def serve(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Server:
         found.draining.discard(self.release)
         found.up.add(self.release)
 
+    # Nothing of it works in the background.
+    monkeypatch.setattr(_background, "UNITS", folder)
+    monkeypatch.setattr(_live, "systemctl", lambda *arguments, check=True: "")
     monkeypatch.setattr(_live, "running", lambda unit: sorted(found.up))
     monkeypatch.setattr(_live.Instance, "stop_later", lambda self, path, timeout: found.draining.add(self.release))
     monkeypatch.setattr(_live.Instance, "stop_when_idle", lambda self, path, timeout: found.up.discard(self.release))

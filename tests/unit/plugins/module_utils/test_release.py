@@ -23,7 +23,14 @@ def app(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> App:
         (tmp_path / name).mkdir(parents=True)
     _live.switch(paths["current"], "live")
     monkeypatch.setattr(_live.Instance, "remove", lambda self: None)
-    app = App({"name": "shop", "user": "shop", "paths": paths, "units": {"web": "shop-web"}})
+    app = App(
+        {
+            "name": "shop",
+            "user": "shop",
+            "paths": paths,
+            "units": {"web": "shop-web", "worker": "shop-worker", "schedule": "shop-schedule"},
+        }
+    )
     app.ledger.entries = [
         _ledger.Entry(name, "", "", "", "", state=state)
         for name, state in (("live", _ledger.GOOD), ("half", "building"))
