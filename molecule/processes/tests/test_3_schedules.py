@@ -57,6 +57,12 @@ def test_status_tells_how_they_ended(jobs: Jobs) -> None:
     assert "schedule failing: failed (exit-code, status 1), last " in jobs.play("status")
 
 
+def test_a_schedule_runs_at_the_operators_word(jobs: Jobs) -> None:
+    assert "had a nap" in jobs.play("manage", app="jobs", schedule="often")
+    assert "the ledger does not add up" in jobs.play("manage", fails=True, app="jobs", schedule="failing")
+    assert "name one of often, long" in jobs.play("manage", fails=True, app="jobs", schedule="oftn")
+
+
 def test_every_unit_is_in_a_sandbox(jobs: Jobs) -> None:
     exposures = jobs.security()
     assert "jobs-schedule@long:due.service" in exposures
