@@ -175,6 +175,7 @@ SPEC: Spec = {
             **_LIMITS,
         },
     },
+    "procfile": {"type": "bool", "default": False},
     "schedules": {
         "type": "list",
         "elements": "dict",
@@ -220,7 +221,6 @@ NOT_BUILT = {
     "backup": "backups of the database and of media",
     "path": "two apps under one domain",
     "processes": "further processes",
-    "procfile": "processes read from a Procfile",
     "server.kind=daphne": "the server daphne (use uvicorn)",
     "server.kind=granian": "the server granian (use uvicorn)",
     "server.kind=hypercorn": "the server hypercorn (use uvicorn)",

@@ -19,6 +19,7 @@ SCHEDULES = [
 @pytest.fixture(scope="module")
 def jobs(host: Any) -> Jobs:
     jobs = Jobs(host.backend.get_hostname())
+    jobs.forget()
     jobs.change = {"schedules": SCHEDULES}
     jobs.deploy("good-1")
     return jobs
