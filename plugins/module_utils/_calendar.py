@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Judges systemd's calendar expressions without systemd. Pure. PRIVATE to the collection: may change at any time.
 
-What is accepted here, systemd accepts (systemd.time(7)), but for time zones, which only a server knows. Not the other way
-round: two-digit years, `@` with seconds since 1970 and a few old spellings are left out, since nobody who writes a
+What is accepted here, systemd accepts (systemd.time(7)), but for time zones, which only a server knows. Not the other
+way round: two-digit years, `@` with seconds since 1970 and a few old spellings are left out, since nobody who writes a
 schedule means them.
 """
 
