@@ -137,7 +137,7 @@ def test_a_procfile_gives_its_workers_and_nothing_else(jobs: Jobs) -> None:
         "rq-worker.service",
         "worker.service",
     }
-    assert not jobs.root("pgrep -f runserver", check=False)
+    assert not jobs.root("pgrep -u jobs -f runserver", check=False)
     assert jobs.beats() == 1
     for kind, number in (("celery", 3000), ("rq", 3000)):
         jobs.add(kind, 1, 0, 0, first=number)
