@@ -75,6 +75,10 @@ class Jobs:
     def root(self, script: str, *, check: bool = True) -> str:
         return docker("exec", "--interactive", server.container(self.name), "sh", "-c", script, check=check).strip()
 
+    def forget(self) -> None:
+        """Forget what tasks have noted so far."""
+        self.root("cd / && runuser -u postgres -- psql --quiet --dbname=jobs --command='TRUNCATE jobs_run'")
+
     def current(self) -> str:
         return self.root("basename $(readlink /srv/jobs/current)")
 

@@ -177,6 +177,7 @@ SPEC: Spec = {
             **_LIMITS,
         },
     },
+    "procfile": {"type": "bool", "default": False},
     "schedules": {
         "type": "list",
         "elements": "dict",
@@ -222,7 +223,6 @@ NOT_BUILT = {
     "backup": "backups of the database and of media",
     "path": "two apps under one domain",
     "processes": "further processes",
-    "procfile": "processes read from a Procfile",
 }
 
 # Words for a secret in the name of a key or of a variable.

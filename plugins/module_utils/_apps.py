@@ -98,6 +98,7 @@ def record(app: Mapping[str, t.Any]) -> Record:
         "locations": app["locations"],
         "server": {**app["server"], "entry": app["server"]["entry"] or ""},
         "workers": app["workers"],
+        "procfile": app["procfile"],
         "schedules": app["schedules"],
         "health": app["health"],
         "check": app["check"],
@@ -131,8 +132,8 @@ def redis_socket(instance: str) -> str:
 
 
 def _queues(app: Mapping[str, t.Any]) -> bool:
-    """Whether tasks wait in Redis, which then must never evict one."""
-    return any(worker["kind"] in ("celery", "celery-beat", "rq") for worker in app["workers"])
+    """Whether tasks may wait in Redis, which then must never evict one."""
+    return app["procfile"] or any(worker["kind"] in ("celery", "celery-beat", "rq") for worker in app["workers"])
 
 
 def _redis(described: Mapping[str, t.Any], queues: bool, name: str, secrets: str) -> dict[str, t.Any]:

@@ -347,3 +347,19 @@ def read_schedule(service: Properties, timer: Properties) -> dict[str, str]:
         if timer.get("SubState") == "running"
         else timer.get("NextElapseUSecRealtime") or "never",
     }
+
+
+def run_now(app: App, name: str) -> tuple[str, str]:
+    """Run a schedule, and wait for its end; one that is at work already is waited for.
+
+    :returns: its result in the words of :func:`read_schedule`, and what it printed.
+    """
+    unit = f"{app.record['units']['schedule']}@{name}.service"
+    # Its status says less than the unit's own result.
+    _live.systemctl("start", unit, check=False)
+    properties = ("ActiveState", "Result", "ExecMainStatus", "ExecMainExitTimestamp", "InvocationID")
+    seen = show([unit], *properties)[unit]
+    argv = ["journalctl", "--no-pager", "--output=cat", f"--identifier={app.name}-schedule-{name}"]
+    argv.append(f"_SYSTEMD_INVOCATION_ID={seen['InvocationID']}")
+    printed = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False).stdout
+    return read_schedule(seen, {})["result"], printed.rstrip()

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Judges systemd's calendar expressions without systemd. Pure. PRIVATE to the collection: may change at any time.
 
-What is accepted here, systemd accepts (systemd.time(7)). Not the other way round: two-digit years, `@` with seconds
-since 1970 and a few old spellings are left out, since nobody who writes a schedule means them.
+What is accepted here, systemd accepts (systemd.time(7)), but for time zones, which only a server knows. Not the other
+way round: two-digit years, `@` with seconds since 1970 and a few old spellings are left out, since nobody who writes a
+schedule means them.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def _date(word: str) -> None:
     # From the end of a month no more days are counted than every month has.
     limits = [(1970, 2199), (1, 12), (1, 28 if from_end else 31)][-len(parts) :]
     for part, (low, high) in zip(parts, limits, strict=True):
-        _component(part, low, high, f"the date `{word}`")
+        _component(part, low, high, f"the date `{word}`", from_end=from_end and high == 28)
 
 
 def _time(word: str) -> None:
@@ -96,8 +97,8 @@ def _time(word: str) -> None:
         _component(part, 0, high, f"the time `{word}`", fraction=high == 59 and len(parts) == 3 and part is parts[2])
 
 
-def _component(text: str, low: int, high: int, where: str, *, fraction: bool = False) -> None:
-    """One place of a date or time: ``*``, or a list of numbers, ranges and repetitions."""
+def _component(text: str, low: int, high: int, where: str, *, fraction: bool = False, from_end: bool = False) -> None:
+    """One place of a date or time: ``*``, or a list of numbers, ranges and repetitions; the latter lead to the end."""
     if text == "*":
         return
     for part in text.split(","):
@@ -111,5 +112,9 @@ def _component(text: str, low: int, high: int, where: str, *, fraction: bool = F
         start = first or 0.0
         if last is not None and last < start:
             raise _Wrong(f"`{part}` in {where} goes backwards")
-        if step is not None and (step == 0 or start + step > high):
+        if step is not None and (
+            step == 0
+            # What has an end of its own leads there, anything else to the end of the month, the year, the hour ...
+            or (start + step > last if last is not None else start - step < low if from_end else start + step > high)
+        ):
             raise _Wrong(f"`{part}` in {where} never comes to its repetition")

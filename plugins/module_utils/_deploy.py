@@ -31,6 +31,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils import (
     _locate,
     _migrations,
     _processes,
+    _procfile,
     _python,
     _secret_files,
     _source,
@@ -61,6 +62,7 @@ INPUTS = (
     "media",
     "media_domain",
     "packages",
+    "procfile",
     "production_settings",
     "python",
     "schedules",
@@ -416,6 +418,8 @@ def check(app: App, release: Release, options: Options) -> dict[str, t.Any]:
         notes.append(
             f"No view answers at {health['path']}, so its 404 counts as healthy; name a better page by `health:`."
         )
+    found_workers, procfile = workers(release, settings.module)
+    notes += procfile
     release.remember(
         server=settings.kind,
         interface=settings.interface,
@@ -425,7 +429,7 @@ def check(app: App, release: Release, options: Options) -> dict[str, t.Any]:
         database="default" in settings.databases,
         static_url=settings.static.url_path,
         schedules=record["schedules"],
-        workers=workers(release, settings.module),
+        workers=found_workers,
     )
     judge_calendars(record["schedules"])
     place = place_of(release, options)
@@ -449,16 +453,28 @@ def check(app: App, release: Release, options: Options) -> dict[str, t.Any]:
     return {"changed": True, "notes": notes, "release": release.id}
 
 
-def workers(release: Release, settings: str) -> list[dict[str, t.Any]]:
-    """The release's workers, each with all that the project says about it."""
+def workers(release: Release, settings: str) -> tuple[list[dict[str, t.Any]], list[str]]:
+    """The release's workers, each with all that the project says about it; and what there is to say of its Procfile.
+
+    :raises ReleaseError: where the project does not say enough.
+    """
     found: list[dict[str, t.Any]] = [dict(worker) for worker in release.app.record["workers"]]
+    notes: list[str] = []
+    if release.app.record["procfile"]:
+        read = _locate.reader(release.code)
+        places = [os.path.join(place, "Procfile") for place in ("", release.facts["directory"])]
+        place = next((place for place in places if os.path.isfile(f"{release.code}/{place}")), None)
+        if not place:
+            raise ReleaseError("The project has no Procfile.", "add one to the project, or remove `procfile: true`")
+        taken, notes = _procfile.workers(read(place), found)
+        found += taken
     of_celery = [worker for worker in found if worker["kind"] in ("celery", "celery-beat") and not worker["app"]]
     if of_celery:
         files, read = _locate.list_files(release.code), _locate.reader(release.code)
         celery = _processes.find_celery(files, read, release.facts["directory"], settings)
         for worker in of_celery:
             worker["app"] = celery
-    return found
+    return found, notes
 
 
 def judge_calendars(schedules: Sequence[Mapping[str, t.Any]]) -> None:

@@ -166,7 +166,7 @@ def compose(record: Mapping[str, t.Any], secrets: Mapping[str, str], release: st
             environment["PGPASSWORD"] = values["database.password"]
     if record["redis"]:
         environment["REDIS_URL"] = values["redis.url"]
-        if any(worker["kind"] == "rq" for worker in record["workers"]):
+        if record["procfile"] or any(worker["kind"] == "rq" for worker in record["workers"]):
             # rq's own program reads this one; as an argument, the password would stand in the process list.
             environment["RQ_REDIS_URL"] = values["redis.url"]
     environment.update(

@@ -180,6 +180,17 @@ FAIL = """
     """
 
 
+# A line of each kind that real ones have.
+PROCFILE = """
+    web: python manage.py runserver 0.0.0.0:$PORT
+    release: python manage.py migrate
+    worker: celery -A jobs worker --pool=solo --loglevel=info
+    clock: celery -A jobs beat --schedule=/tmp/celerybeat
+    rq_worker: env EXTRA=1 python manage.py rqworker ${QUEUE:-default}
+    piped: python manage.py nap piped 60 | cat
+    """
+
+
 def main_version() -> Files:
     files = django(
         "jobs",
@@ -217,6 +228,7 @@ VERSIONS: dict[str, Callable[[], Files]] = {
         "jobs/celery.py": MAIN["jobs/celery.py"] + 'raise RuntimeError("no hands on deck")\n',
         "jobs/__init__.py": "",
     },
+    "procfile": lambda: {"Procfile": text(PROCFILE)},
     # Well by its socket, and too much for nginx, which answers 502: it fails after the switch.
     "broken-for-visitors": lambda: {
         "jobs/views.py": MAIN["jobs/views.py"].replace(

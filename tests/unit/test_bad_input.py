@@ -154,7 +154,12 @@ APPS: list[tuple[str, Any, str, str]] = [
         "django_apps[0].schedules[1].name",
         "'a' is there twice",
     ),
-    ("procfile", shop(procfile=True), "django_apps[0].procfile", "not built yet: processes read from a Procfile"),
+    (
+        "a path for procfile",
+        shop(procfile="Procfile"),
+        "django_apps[0].procfile",
+        "expected true or false, found a string",
+    ),
     (
         "a word for migrations",
         shop(migrations="safe"),

@@ -14,7 +14,9 @@ TASKS = 200
 
 @pytest.fixture(scope="module")
 def jobs(host: Any) -> Jobs:
-    return Jobs(host.backend.get_hostname())
+    jobs = Jobs(host.backend.get_hostname())
+    jobs.forget()
+    return jobs
 
 
 def begun(jobs: Jobs, kind: str, number: int) -> Callable[[], bool]:
@@ -114,6 +116,32 @@ def test_a_worker_that_leaks_is_killed_at_its_limit(jobs: Jobs) -> None:
     jobs.wait_for(lambda: "oom" in jobs.root("journalctl --boot --unit='jobs-worker@*' --grep=oom-kill", check=False))
     jobs.wait_for(lambda: len(jobs.workers()) == 5)
     assert jobs.root("systemctl show --value --property=MainPID jobs-web@*.service") == web
+
+
+def test_a_procfile_gives_its_workers_and_nothing_else(jobs: Jobs) -> None:
+    jobs.change = {"procfile": True, "workers": []}
+    try:
+        said = " ".join(jobs.deploy("procfile").split())
+    finally:
+        jobs.change = {}
+    for line in (
+        "web is not taken",
+        "release is not taken",
+        "piped is not taken",
+        "clock is a worker of kind celery-beat",
+    ):
+        assert f"Procfile: {line}" in said
+    jobs.wait_for(jobs.tidy)
+    assert {name.partition(":")[2] for name in jobs.workers()} == {
+        "clock.service",
+        "rq-worker.service",
+        "worker.service",
+    }
+    assert not jobs.root("pgrep -u jobs -f runserver", check=False)
+    assert jobs.beats() == 1
+    for kind, number in (("celery", 3000), ("rq", 3000)):
+        jobs.add(kind, 1, 0, 0, first=number)
+        jobs.wait_for(begun(jobs, kind, number))
 
 
 def test_beat_runs_once_after_further_deploys_and_a_restart_of_the_server(jobs: Jobs) -> None:

@@ -19,6 +19,7 @@ SCHEDULES = [
 @pytest.fixture(scope="module")
 def jobs(host: Any) -> Jobs:
     jobs = Jobs(host.backend.get_hostname())
+    jobs.forget()
     jobs.change = {"schedules": SCHEDULES}
     jobs.deploy("good-1")
     return jobs
@@ -55,6 +56,12 @@ def test_status_tells_how_they_ended(jobs: Jobs) -> None:
     jobs.wait_for(results, lambda seen: seen["cut"] == "failed (took too long)")
     jobs.wait_for(results, lambda seen: seen["often"] == "ok")
     assert "schedule failing: failed (exit-code, status 1), last " in jobs.play("status")
+
+
+def test_a_schedule_runs_at_the_operators_word(jobs: Jobs) -> None:
+    assert "had a nap" in jobs.play("manage", app="jobs", schedule="often")
+    assert "the ledger does not add up" in jobs.play("manage", fails=True, app="jobs", schedule="failing")
+    assert "name one of often, long" in jobs.play("manage", fails=True, app="jobs", schedule="oftn")
 
 
 def test_every_unit_is_in_a_sandbox(jobs: Jobs) -> None:

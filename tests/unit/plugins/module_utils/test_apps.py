@@ -49,6 +49,7 @@ body_size: 10M
 locations: [{path: /feeds/, rate: 5r/s}, {path: /legacy/, redirect: "https://old.example.com/"}]
 server: {kind: gunicorn, entry: "config.wsgi:application", workers: "4", threads: 2, timeout: 30}
 workers: [{kind: celery, app: config.celery, count: "2", queues: [mail], concurrency: 4, memory_max: 300M}]
+procfile: true
 schedules: [{name: nightly, command: clearsessions, calendar: "*-*-* 03:00", random_delay: 60}]
 health: {path: /healthz, status: [200]}
 check: {fail_level: ERROR, ignore: [security.W004]}
@@ -201,6 +202,7 @@ def test_the_full_record() -> None:
                     "tasks_max": None,
                 }
             ],
+            "procfile": True,
             "schedules": [
                 {
                     "name": "nightly",
@@ -228,6 +230,7 @@ def test_the_full_record() -> None:
         ({"redis": True, "workers": [{"kind": "celery"}]}, "redis", record(redis={"queue": True})["redis"]),
         ({"redis": True, "workers": [{"kind": "rq"}]}, "redis", record(redis={"queue": True})["redis"]),
         ({"redis": True, "workers": [{"kind": "django-tasks"}]}, "redis", record(redis=True)["redis"]),
+        ({"redis": True, "procfile": True}, "redis", record(redis={"queue": True})["redis"]),
         ({"workers": [{"kind": "celery"}]}, "redis", {}),
         (
             {"workers": [{"name": "q", "command": "python manage.py qcluster"}]},

@@ -49,8 +49,9 @@ class Server:
         verb, *rest = arguments
         names = [word for word in rest if not word.startswith("--")]
         if verb == "list-units":
-            before = names[-1].partition("*")[0]
-            up = {name: state for name, state in self.states.items() if name.startswith(before) and state != "failed"}
+            before, _star, after = names[-1].partition("*")
+            known = {name: state for name, state in self.states.items() if state != "failed"}
+            up = {name: state for name, state in known.items() if name.startswith(before) and name.endswith(after)}
             return "\n".join(f"{name} loaded {state} x" for name, state in up.items())
         if verb == "show":
             return "\n\n".join(

@@ -87,6 +87,7 @@ def record(**changes: t.Any) -> dict[str, t.Any]:
         "databases": {},
         "redis": {},
         "workers": [],
+        "procfile": False,
         "env": {},
     }
     return {**base, **changes}
