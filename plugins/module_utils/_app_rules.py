@@ -478,7 +478,7 @@ RULES: dict[str, Rule] = {
     "schedules.timeout": between(1, 604800, " seconds"),
     **{
         f"{where}.{key}": rule
-        for where in ("workers", "schedules")
+        for where in ("server", "workers", "schedules")
         for key, rule in {
             **_each(("memory_high", "memory_max"), matches(r"[1-9]\d*[KMGT]|[1-9]\d?%", "a size such as 300M or 1G")),
             "cpu_weight": between(1, 10000),

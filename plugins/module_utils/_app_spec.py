@@ -158,6 +158,7 @@ SPEC: Spec = {
             "workers": {"type": "int"},
             "threads": {"type": "int"},
             "timeout": {"type": "int", "default": 60},
+            **_LIMITS,
         },
     },
     "workers": {

@@ -180,6 +180,7 @@ def describe(app: App, release: Release) -> str:
         environment_file=release.environment_file,
         environment={**release.path_variables, "HOME": app.home},
         writable=app.writable,
+        described=app.record["server"],
         tuning=tuning,
     )
 

@@ -13,7 +13,7 @@ import typing as t
 from collections.abc import Callable, Mapping, Sequence
 
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
-from ansible_collections.groundcrew.django.plugins.module_utils._units import WRITTEN, quote, service_section
+from ansible_collections.groundcrew.django.plugins.module_utils._units import WRITTEN, limits, quote, service_section
 
 # Laid beside the project: the programs start as their own command lines start them, except that systemd is told when
 # Celery is ready, and that rq finds Django set up, once for all the processes that it forks.
@@ -51,9 +51,6 @@ if __name__ == "__main__":
 
 # Modules in which a project makes its Celery app.
 _CELERY_FILES = ("celery.py", "celery_app.py")
-
-# What a unit may use, by its name in a description.
-_LIMITS = {"memory_high": "MemoryHigh", "memory_max": "MemoryMax", "cpu_weight": "CPUWeight", "tasks_max": "TasksMax"}
 
 # For what root runs only to start a unit.
 HELPER_SANDBOX = """\
@@ -191,7 +188,7 @@ def tells(worker: Mapping[str, t.Any]) -> bool:
     return worker["kind"] in ("celery", "celery-beat")
 
 
-def _common(place: Place, limits: Mapping[str, t.Any], argv: Sequence[str], identifier: str) -> dict[str, str]:
+def _common(place: Place, wished: Mapping[str, t.Any], argv: Sequence[str], identifier: str) -> dict[str, str]:
     return {
         "ExecStart": " ".join(quote(part, variables=True) for part in argv),
         "WorkingDirectory": place.directory.replace("%", "%%"),
@@ -201,8 +198,7 @@ def _common(place: Place, limits: Mapping[str, t.Any], argv: Sequence[str], iden
         "KillMode": "mixed",
         "SyslogIdentifier": identifier,
         "ReadWritePaths": " ".join(map(quote, place.writable)),
-        "TasksMax": str(place.tuning.get("tasks_max", "")),
-        **{setting: str(limits[key]) for key, setting in _LIMITS.items() if limits[key]},
+        **limits(wished, place.tuning),
     }
 
 

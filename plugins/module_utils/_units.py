@@ -56,6 +56,20 @@ SERVICE_SANDBOX: dict[str, str] = {
 WRITTEN = "# Written by groundcrew.django at the deploy of this release; it is never edited afterwards.\n"
 
 
+# What one unit may use, by its name in a description; systemd.resource-control(5).
+LIMITS = {"memory_high": "MemoryHigh", "memory_max": "MemoryMax", "cpu_weight": "CPUWeight", "tasks_max": "TasksMax"}
+
+
+def limits(wished: Mapping[str, t.Any], tuning: Mapping[str, t.Any]) -> dict[str, str]:
+    """Settings of a unit that limit what it uses.
+
+    :param wished: of the description of the process, by the names of ``LIMITS``.
+    :param tuning: what server.json of the app says, which has a default for ``tasks_max``.
+    """
+    default = {"TasksMax": str(tuning.get("tasks_max", ""))}
+    return default | {setting: str(wished[key]) for key, setting in LIMITS.items() if wished[key]}
+
+
 def quote(text: str, *, variables: bool = False) -> str:
     """One word of a unit file, with none of systemd's specifiers expanded.
 
@@ -79,6 +93,7 @@ def release_dropin(
     environment_file: str,
     environment: Mapping[str, str],
     writable: Sequence[str],
+    described: Mapping[str, t.Any],
     tuning: Mapping[str, t.Any],
 ) -> str:
     """The drop-in that makes ``<app>-web@<id>.service`` this release and no other.
@@ -88,8 +103,9 @@ def release_dropin(
 
     :param unit: the name of the app's web units, without the release.
     :param socket: path of the release's socket; a server that binds it by itself may write its directory.
-    :param tuning: what server.json of the app says: workers, threads, timeout (s), memory_high, memory_max,
-        tasks_max, memory_deny_write_execute, writable_paths.
+    :param described: the app's ``server``, for its limits.
+    :param tuning: what server.json of the app says: workers, threads, timeout (s), start_timeout (s), tasks_max,
+        memory_deny_write_execute, writable_paths.
     """
     server = SERVERS[kind]
     service: dict[str, str] = {
@@ -109,9 +125,9 @@ def release_dropin(
         "Restart": "always",
         "RestartSec": "1",
         "SyslogIdentifier": f"{app}-web",
-        "MemoryHigh": str(tuning.get("memory_high", "")),
-        "MemoryMax": str(tuning.get("memory_max", "")),
-        "TasksMax": str(tuning.get("tasks_max", "")),
+        **limits(described, tuning),
+        # At the limit of memory the kernel ends one process, and the app server has another.
+        "OOMPolicy": "continue",
         "ReadWritePaths": " ".join(map(quote, [*writable, os.path.dirname(socket)] if server.binds else writable)),
     }
     needs = "" if server.binds else f"[Unit]\nRequires={unit}@%i.socket\nAfter={unit}@%i.socket\n"

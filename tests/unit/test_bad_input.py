@@ -131,6 +131,12 @@ APPS: list[tuple[str, Any, str, str]] = [
         "the settings name the broker",
     ),
     ("memory without a unit", worker(kind="rq", memory_max="300"), WORKER + ".memory_max", "a size such as 300M or 1G"),
+    (
+        "memory of the app server without a unit",
+        shop(server={"memory_max": 300}),
+        "django_apps[0].server.memory_max",
+        "a size such as 300M or 1G",
+    ),
     ("no processor", worker(kind="rq", cpu_weight=0), WORKER + ".cpu_weight", "0 is not between 1 and 10000"),
     # Schedules
     ("a schedule without a time", schedule(calendar=None), SCHEDULE + ".calendar", "is required"),

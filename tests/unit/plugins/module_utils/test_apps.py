@@ -57,6 +57,8 @@ production_settings: never
 """)
 FULL_SECRETS = {"shop": {"deploy_key": "k", "smtp": "s", "database_password_legacy": "p"}}
 
+UNLIMITED = dict.fromkeys(("memory_high", "memory_max", "cpu_weight", "tasks_max"))
+
 
 def record(**changes: Any) -> dict[str, Any]:
     (found,) = app_records([{**SHOP, **changes}])
@@ -184,6 +186,7 @@ def test_the_full_record() -> None:
                 "workers": 4,
                 "threads": 2,
                 "timeout": 30,
+                **UNLIMITED,
             },
             "workers": [
                 {
@@ -196,10 +199,8 @@ def test_the_full_record() -> None:
                     "concurrency": 4,
                     "arguments": [],
                     "stop_timeout": 300,
-                    "memory_high": None,
+                    **UNLIMITED,
                     "memory_max": "300M",
-                    "cpu_weight": None,
-                    "tasks_max": None,
                 }
             ],
             "procfile": True,
@@ -211,10 +212,7 @@ def test_the_full_record() -> None:
                     "overlap": "skip",
                     "random_delay": 60,
                     "timeout": 3600,
-                    "memory_high": None,
-                    "memory_max": None,
-                    "cpu_weight": None,
-                    "tasks_max": None,
+                    **UNLIMITED,
                 }
             ],
             "health": {"path": "/healthz", "status": [200]},
@@ -245,7 +243,11 @@ def test_the_full_record() -> None:
         ({"redis": {}}, "redis", record(redis=True)["redis"]),
         ({"server": "uvicorn"}, "server", {**record()["server"], "kind": "uvicorn"}),
         ({"server": {"kind": "uvicorn"}}, "server", record(server="uvicorn")["server"]),
-        ({}, "server", {"kind": "auto", "entry": "", "workers": None, "threads": None, "timeout": 60}),
+        (
+            {},
+            "server",
+            {"kind": "auto", "entry": "", "workers": None, "threads": None, "timeout": 60, **UNLIMITED},
+        ),
         ({"health": "/up"}, "health", {"path": "/up", "status": []}),
         # The root chosen on purpose is not the same as nothing chosen.
         ({"directory": "."}, "directory", "."),

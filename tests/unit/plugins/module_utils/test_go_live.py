@@ -22,6 +22,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils import (
     _ledger,
     _live,
     _rollback,
+    _units,
 )
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._release import App, Options, Release, failing
@@ -78,7 +79,9 @@ def serve(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     for name in names:
         if name != "current":
             (folder / name).mkdir()
-    found = Server(App({"name": "shop", "user": "shop", "paths": paths, "units": UNITS}), set(), set())
+    unlimited = dict.fromkeys(_units.LIMITS)
+    record = {"name": "shop", "user": "shop", "paths": paths, "units": UNITS, "server": unlimited}
+    found = Server(App(record), set(), set())
 
     def remove(self: _live.Instance) -> None:
         found.up.discard(self.release)

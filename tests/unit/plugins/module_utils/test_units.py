@@ -14,7 +14,8 @@ from ansible_collections.groundcrew.django.plugins.module_utils._units import (
     release_dropin,
 )
 
-TUNING = {"workers": 3, "threads": 2, "timeout": 60, "start_timeout": 30}
+TUNING = {"workers": 3, "threads": 2, "timeout": 60, "start_timeout": 30, "tasks_max": 512}
+UNLIMITED = dict.fromkeys(("memory_high", "memory_max", "cpu_weight", "tasks_max"))
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,7 @@ def dropin(**changes: t.Any) -> list[str]:
         "environment_file": "/etc/groundcrew/shop/r1.env",
         "environment": {"PATH": "/venv/bin"},
         "writable": ["/srv/shop/shared/media"],
+        "described": UNLIMITED,
         "tuning": TUNING,
     }
     return release_dropin(**{**arguments, **changes}).splitlines()
@@ -65,7 +67,10 @@ def dropin(**changes: t.Any) -> list[str]:
         ({}, 'ExecStart="/venv/bin/python" "-m" "gunicorn"', "MemoryMax="),
         ({}, "MemoryDenyWriteExecute=yes", ""),
         ({"tuning": {**TUNING, "memory_deny_write_execute": False}}, "PrivateUsers=yes", "MemoryDenyWriteExecute=yes"),
-        ({"tuning": {**TUNING, "memory_max": "512M"}}, "MemoryMax=512M", ""),
+        ({"described": {**UNLIMITED, "memory_max": "512M"}}, "MemoryMax=512M", "MemoryHigh="),
+        ({"described": {**UNLIMITED, "cpu_weight": 50}}, "CPUWeight=50", ""),
+        ({"described": {**UNLIMITED, "tasks_max": 64}}, "TasksMax=64", "TasksMax=512"),
+        ({}, "TasksMax=512", "MemoryMax="),
         ({}, "TimeoutStopSec=70", ""),
         ({"directory": "/srv/my app %n"}, "WorkingDirectory=/srv/my app %%n", ""),
         ({"writable": ["/srv/a b", "/mnt/50%"]}, 'ReadWritePaths="/srv/a b" "/mnt/50%%"', ""),
