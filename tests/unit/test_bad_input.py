@@ -133,7 +133,7 @@ APPS: list[tuple[str, Any, str, str]] = [
     ("memory without a unit", worker(kind="rq", memory_max="300"), WORKER + ".memory_max", "a size such as 300M or 1G"),
     (
         "memory of the app server without a unit",
-        shop(server={"memory_max": 300}),
+        shop(server={"memory_max": "300"}),
         "django_apps[0].server.memory_max",
         "a size such as 300M or 1G",
     ),
