@@ -32,7 +32,7 @@ STEADY = 4.0
 # Seconds between two looks at workers that start or stop.
 INTERVAL = 0.25
 
-# Seconds that a deploy waits for systemd to begin with a worker, and for the workers of a release that failed to end; who
+# Seconds that a deploy waits for systemd to begin with a worker, and for the end of those whose release has failed; who
 # is at a task has a limit of his own.
 IDLE = 10.0
 
