@@ -32,7 +32,8 @@ STEADY = 4.0
 # Seconds between two looks at workers that start or stop.
 INTERVAL = 0.25
 
-# Seconds that a deploy waits for the workers of a release that failed; who is at a task has a limit of his own.
+# Seconds that a deploy waits for systemd to begin with a worker, and for the end of those whose release has failed; who
+# is at a task has a limit of his own.
 IDLE = 10.0
 
 Properties = Mapping[str, str]
@@ -98,8 +99,9 @@ def start(names: Iterable[str]) -> None:
         time.sleep(INTERVAL)
         seen = show(sorted(waiting), "ActiveState", "SubState", "Type", "NRestarts")
         for name, unit in seen.items():
-            # Between two attempts, or at a second one.
-            if unit["ActiveState"] == "failed" or unit["SubState"] == "auto-restart" or int(unit["NRestarts"] or 0):
+            # Between two attempts, or at a second one; or somebody has stopped it meanwhile.
+            idle = unit["ActiveState"] == "failed" or unit["SubState"] == "auto-restart" or int(unit["NRestarts"] or 0)
+            if idle or (unit["ActiveState"] == "inactive" and time.monotonic() - begun > IDLE):
                 raise ReleaseError(
                     f"The worker {process_of(name)} of the new release does not stay up.",
                     "the lines below are its own; mend the cause and deploy again",

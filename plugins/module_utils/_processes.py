@@ -209,8 +209,8 @@ def worker_dropin(process: Process, place: Place) -> str:
         "Type": "notify" if tells(worker) else "exec",
         **_common(place, worker, KINDS[worker["kind"]](process, place), f"{place.app}-worker-{worker['name']}"),
         "TimeoutStartSec": str(place.tuning.get("start_timeout", 60)),
-        # From the signal that lets it finish its tasks to the one that does not.
-        "TimeoutStopSec": str(worker["stop_timeout"]),
+        # From the signal that lets it finish its tasks to the one that does not. For the end of a beat, a deploy waits.
+        "TimeoutStopSec": str(min(worker["stop_timeout"], 30) if beats([worker]) else worker["stop_timeout"]),
         "Restart": "always",
         "RestartSec": "3",
         # At the limit of memory the kernel ends one process; where it is a child, its parent has another.

@@ -184,7 +184,7 @@ FAIL = """
 PROCFILE = """
     web: python manage.py runserver 0.0.0.0:$PORT
     release: python manage.py migrate
-    worker: celery -A jobs worker --pool=solo --loglevel=info
+    worker: celery -A jobs worker --concurrency=2 --loglevel=info
     clock: celery -A jobs beat --schedule=/tmp/celerybeat
     rq_worker: env EXTRA=1 python manage.py rqworker ${QUEUE:-default}
     piped: python manage.py nap piped 60 | cat

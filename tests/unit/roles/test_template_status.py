@@ -32,6 +32,14 @@ ILL: dict[str, Any] = {
     "previous": [],
     "at_work": "live-guestbook: deploy by bob",
     "draining": ["r0"],
+    "workers": [
+        {"name": "celery", "release": "20261122-145017-1a2b3c4d", "state": "active", "restarts": 3},
+        {"name": "celery", "release": "r0", "state": "deactivating", "restarts": 0},
+    ],
+    "schedules": [
+        {"name": "nightly", "result": "failed (exit-code, status 1)", "last": "Sun 03:00", "next": "Mon 03:00"},
+        {"name": "report", "result": "not run yet", "last": "", "next": "never"},
+    ],
     "maintenance": True,
     "pending_migrations": ["shop.0002_price", "shop.0003_colour"],
     "certificate": {"days": 3650, "self_signed": True},
@@ -50,6 +58,10 @@ live-guestbook  20261122-145017-1a2b3c4d  2026-11-22T14:51:02Z  alice@laptop  FA
     at work: live-guestbook: deploy by bob
     pending: shop.0002_price, shop.0003_colour
     still serving its last visitors: r0
+    worker celery: active, started again 3 times by itself
+    worker celery: finishes its tasks (r0)
+    schedule nightly: failed (exit-code, status 1), last Sun 03:00, next Mon 03:00
+    schedule report: not run yet, next never
     problem: history: The ledger is damaged.
 new             none yet                  -                     -             -                  -            -                       off
 """
