@@ -249,6 +249,8 @@ def process(value: str) -> str:
         return (
             f"{shown(value)} is no valid name: lower case letters, digits and hyphens, a letter first, no hyphen last"
         )
+    if value in ("deploy", "look", "manage", "step", "web"):
+        return f"{shown(value)} is what another process of every app is called: choose another name"
     return f"{shown(value)} has {len(value)} characters, and at most 32 fit" if len(value) > 32 else ""
 
 

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What an app's processes have said, from systemd's journal. PRIVATE to the collection: may change at any time.
 
-A unit's name tells whose it is and what it does: ``<app>-<process>[@<release>].service``.
+A unit's name tells whose it is and what it does: ``<app>-<process>[@<release>].service``,
+``<app>-worker@<release>:<process>[:<number>].service`` or ``<app>-schedule@<process>.service``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ HELPERS = frozenset({"look", "manage", "step", "web-drain"})
 
 # Every app has these, whether they have said anything yet or not.
 ALWAYS = frozenset({"deploy", "web"})
+
+# The units of a process.
+PATTERNS = ("{}.service", "{}@*", "worker@*:{}.service", "worker@*:{}:*", "schedule@{}.*", "schedule@{}:*")
 
 # An entry of systemd's own names the unit that it is about in another field than the unit itself does.
 UNIT_FIELDS = ("_SYSTEMD_UNIT", "UNIT", "OBJECT_SYSTEMD_UNIT", "COREDUMP_UNIT")
@@ -60,8 +64,12 @@ def process_of(unit: str, app: str, apps: Iterable[str]) -> tuple[str, str]:
     owners = [name for name in {app, *apps} if unit.startswith(f"{name}-")]
     if not found or max(owners, key=len, default="") != app:
         return "", ""
-    process = found["name"].removeprefix(f"{app}-")
-    return (process, found["instance"] or "") if process else ("", "")
+    process, instance = found["name"].removeprefix(f"{app}-"), found["instance"] or ""
+    if process == "worker":
+        instance, _colon, process = instance.partition(":")
+    elif process == "schedule":
+        process, instance = instance, ""
+    return (process.partition(":")[0], instance) if process else ("", "")
 
 
 def processes(units: Iterable[str], app: str, apps: Collection[str]) -> set[str]:
@@ -91,8 +99,8 @@ def command(app: str, shown: Iterable[str], wish: Wish) -> list[str]:
     """
     argv = ["journalctl", "--no-pager", "--quiet", "--output=json", "--all"]
     argv.append(f"--output-fields={','.join(('MESSAGE', *UNIT_FIELDS))}")
-    # No app's or process's name holds the sign, so the pattern matches nobody else's.
-    argv += [f"--unit={app}-{process}{rest}" for process in shown for rest in (".service", "@*")]
+    # No app's or process's name holds the signs @ and :, so the patterns match nobody else's.
+    argv += [f"--unit={app}-{pattern.format(process)}" for process in shown for pattern in PATTERNS]
     if wish.grep:
         argv.append(f"--grep={wish.grep}")
     if wish.cursor:

@@ -137,6 +137,12 @@ APPS: list[tuple[str, Any, str, str]] = [
         "django_apps[0].server.memory_max",
         "a size such as 300M or 1G",
     ),
+    (
+        "a worker called like the web server",
+        worker(kind="rq", name="web"),
+        WORKER + ".name",
+        "'web' is what another process of every app is called: choose another name",
+    ),
     ("no processor", worker(kind="rq", cpu_weight=0), WORKER + ".cpu_weight", "0 is not between 1 and 10000"),
     # Schedules
     ("a schedule without a time", schedule(calendar=None), SCHEDULE + ".calendar", "is required"),

@@ -38,6 +38,10 @@ ID = "20261122-145017-1a2b3c4d"
         ("shop-web.slice", "shop", ("", "")),
         ("nginx.service", "shop", ("", "")),
         ("", "shop", ("", "")),
+        (f"shop-worker@{ID}:mail.service", "shop", ("mail", ID)),
+        (f"shop-worker@{ID}:mail:2.service", "shop", ("mail", ID)),
+        ("shop-schedule@nightly.timer", "shop", ("nightly", "")),
+        ("shop-schedule@nightly:queue.service", "shop", ("nightly", "")),
     ],
 )
 def test_whose_a_unit_is(unit: str, app: str, found: tuple[str, str]) -> None:
@@ -76,10 +80,12 @@ def test_how_entries_are_asked_for(wish: dict[str, Any], options: list[str]) -> 
     argv = _journal.command("shop", ["deploy", "web"], _journal.Wish(**wish))
     units = [word for word in argv if word.startswith("--unit=")]
     assert units == [
-        "--unit=shop-deploy.service",
-        "--unit=shop-deploy@*",
-        "--unit=shop-web.service",
-        "--unit=shop-web@*",
+        *("--unit=shop-deploy.service", "--unit=shop-deploy@*"),
+        *("--unit=shop-worker@*:deploy.service", "--unit=shop-worker@*:deploy:*"),
+        *("--unit=shop-schedule@deploy.*", "--unit=shop-schedule@deploy:*"),
+        *("--unit=shop-web.service", "--unit=shop-web@*"),
+        *("--unit=shop-worker@*:web.service", "--unit=shop-worker@*:web:*"),
+        *("--unit=shop-schedule@web.*", "--unit=shop-schedule@web:*"),
     ]
     assert argv[argv.index(units[-1]) + 1 :] == options
     # Nothing of a wish is a word of its own, which could be another option.
