@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-.PHONY: help demo demo-down server server-down test lint sanity unit molecule build docs clean
+.PHONY: help demo demo-down server server-down test lint sanity unit molecule vm build docs clean
 
 CORES := 2.18 2.19
 BIN := .cache/venv-2.19/bin
@@ -42,6 +42,9 @@ unit: $(CORES:%=.cache/venv-%/.ready) ## Run the unit tests on each supported an
 
 molecule: build ## Run the scenarios on real servers, side by side [SCENARIO=name]
 	@$(BIN)/python tools/scenarios.py $(SCENARIO)
+
+vm: build ## See on an emulated machine what a container cannot show; takes half an hour [DISTRO=bookworm|trixie]
+	@DISTRO=$(DISTRO) $(BIN)/python tools/scenarios.py machine
 
 build: .cache/collections/.ready ## Build the collection and install it under .cache/collections
 

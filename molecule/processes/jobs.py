@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from testbed import server
-from testbed.engine import docker
 from visitor import Visitor
 
 # Seconds that anything on the server may take.
@@ -73,7 +72,7 @@ class Jobs:
     # --- root
 
     def root(self, script: str, *, check: bool = True) -> str:
-        return docker("exec", "--interactive", server.container(self.name), "sh", "-c", script, check=check).strip()
+        return server.root(self.name, script, check=check)
 
     def forget(self) -> None:
         """Forget what tasks have noted so far."""

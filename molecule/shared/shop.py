@@ -17,7 +17,6 @@ from typing import Any
 
 from load import RATE, Load, Window
 from testbed import pebble, server
-from testbed.engine import docker
 from visitor import Visitor
 
 HERE = Path(__file__).resolve().parent
@@ -205,8 +204,7 @@ class Shop:
 
     def root(self, script: str, stdin: str = "", *, check: bool = True) -> str:
         """Run a shell script on the server; not by SSH, which a restart of the server would cut."""
-        box = server.container(self.name)
-        return docker("exec", "--interactive", box, "sh", "-c", script, stdin=stdin, check=check).strip()
+        return server.root(self.name, script, stdin, check=check)
 
     def psql(self, query: str) -> str:
         """Ask the shop's database as its superuser."""

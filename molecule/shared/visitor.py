@@ -71,7 +71,8 @@ class Visitor:
         return self._context(verify).wrap_socket(plain, server_hostname=domain) if tls else plain
 
     def _context(self, verify: bool) -> ssl.SSLContext:
-        if not verify:
+        # The ACME server cannot see a virtual machine, which keeps the certificate that it began with.
+        if not verify or server.is_vm(self.name):
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

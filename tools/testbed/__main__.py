@@ -35,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--alias", action="append", metavar="DOMAIN", help="a domain by which the test network finds it")
     verb.add_argument("--no-alias", action="store_true", help="take every domain away")
     verb.add_argument("--from-image", metavar="IMAGE", help="start from a snapshot instead of a bare server")
+    verb.add_argument("--vm", action="store_true", help="a virtual machine with a kernel of its own, without domains")
     verb.set_defaults(do=_up)
 
     verb = verbs.add_parser("down", help="remove servers")
@@ -59,25 +60,22 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--lifetime", type=int, default=pebble.LIFETIME, help="of certificates, in seconds")
     verb.set_defaults(do=_pebble)
 
-    verb = verbs.add_parser("vm", help="a virtual machine with a kernel of its own; `ssh` reaches it as well")
-    verb.add_argument("action", choices=("up", "down"))
-    verb.add_argument("name")
-    verb.add_argument("--distro", choices=image.DISTROS, default="bookworm")
-    verb.set_defaults(do=_vm)
-
-    verb = verbs.add_parser("clean", help="remove every server, Pebble and the networks; images stay")
+    verb = verbs.add_parser("clean", help="remove every server and machine, Pebble and the networks; images stay")
     verb.set_defaults(do=_clean)
     return parser
 
 
 def _up(arguments: argparse.Namespace) -> None:
+    if arguments.vm:
+        print(vm.up(arguments.name, arguments.distro))
+        return
     aliases = [] if arguments.no_alias else arguments.alias
     print(server.up(arguments.name, arguments.distro, aliases, arguments.from_image))
 
 
 def _down(arguments: argparse.Namespace) -> None:
     for name in arguments.name:
-        server.down(name)
+        (vm if vm.exists(name) else server).down(name)
 
 
 def _ssh(arguments: argparse.Namespace) -> int:
@@ -92,16 +90,11 @@ def _pebble(arguments: argparse.Namespace) -> None:
         print(pebble.up(arguments.lifetime))
 
 
-def _vm(arguments: argparse.Namespace) -> None:
-    if arguments.action == "down":
-        vm.down(arguments.name)
-    else:
-        print(vm.up(arguments.name, arguments.distro))
-
-
 def _clean(_: argparse.Namespace) -> None:
     for box in engine.containers():
         engine.remove(box["Name"].lstrip("/"))
+    for name in vm.names():
+        vm.down(name)
     for network in (engine.NETWORK, engine.NAMES):
         engine.docker("network", "rm", network, check=False)
 

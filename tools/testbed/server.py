@@ -89,7 +89,21 @@ def overview() -> str:
 
 def endpoint(name: str, port: int) -> tuple[str, int]:
     """Where this machine reaches a port of a server."""
+    if is_vm(name):
+        return (folder(name) / "address").read_text(), PORTS[port]
     return published(container(name))[port]
+
+
+def is_vm(name: str) -> bool:
+    """Whether a server is a virtual machine; see vm.py."""
+    return (folder(name) / "address").exists()
+
+
+def root(name: str, script: str, stdin: str = "", *, check: bool = True) -> str:
+    """Run a shell script on a server; by SSH only where there is no other way, because a restart would cut that."""
+    if is_vm(name):
+        return run("ssh", "-F", str(folder(name) / "ssh_config"), name, script, stdin=stdin, check=check).strip()
+    return docker("exec", "--interactive", container(name), "sh", "-c", script, stdin=stdin, check=check).strip()
 
 
 def published(box: str) -> dict[int, tuple[str, int]]:

@@ -37,6 +37,15 @@ def up(name: str, distro: str) -> Path:
     return here / "hosts.yml"
 
 
+def exists(name: str) -> bool:
+    return name in names()
+
+
+def names() -> list[str]:
+    """Every machine that there is, whether it runs or not."""
+    return sorted(disk.parent.name for disk in server.folder("any").parent.glob("*/disk"))
+
+
 def down(name: str) -> None:
     """Remove a machine and its disk."""
     if pid := _pid(name):
@@ -86,6 +95,7 @@ def _files_of(tag: str) -> Iterator[Path]:
 def _start(name: str) -> None:
     here = server.folder(name)
     address = server.address_for(name, [*server.PORTS.values()])
+    (here / "address").write_text(address)
     forwards = ",".join(f"hostfwd=tcp:{address}:{host}-:{guest}" for guest, host in server.PORTS.items())
     run(
         *("qemu-system-x86_64", "-daemonize", "-pidfile", str(here / "pid"), "-display", "none"),
