@@ -1,4 +1,4 @@
-"""Run molecule scenarios side by side: tools/scenarios.py [NAME...] (without one, all but those on emulated machines)"""
+"""Run molecule scenarios side by side: tools/scenarios.py [NAME...] (without, all but those on emulated machines)"""
 
 from __future__ import annotations
 

@@ -199,7 +199,8 @@ class Release:
         """Let the app bind its socket by itself, and nginx connect to it.
 
         Others of the server do not get this far. A new file belongs to nginx's group, which passes through but does not
-        look inside. For the sticky bit the kernel follows no link of the app's here: nginx is led to no other socket.
+        look inside. For the sticky bit a kernel with fs.protected_symlinks, as Debian sets it, follows no link of the
+        app's here: nginx is led to no other socket.
         """
         path = os.path.dirname(self.socket)
         os.makedirs(path, exist_ok=True)
