@@ -40,7 +40,7 @@ def pauses(jobs: Jobs, name: str) -> list[float]:
 
 def test_commands_run_when_they_are_due(jobs: Jobs) -> None:
     jobs.wait_for(lambda: len([run for run in jobs.runs("often") if run["ended"]]) > 1)
-    assert {run["release"] for run in jobs.runs("often")} == {jobs.current()}
+    assert jobs.runs("often")[-1]["release"] == jobs.current()
     assert "had a nap" in jobs.root("journalctl --output=cat --identifier=jobs-schedule-often")
 
 
