@@ -22,7 +22,7 @@ SERVERS: dict[str, dict[str, Any]] = {
 BINDING = ("granian", "daphne")
 DEPLOYS = 3
 # Visitors a second: the machine of the tests has to carry them beside every server's start.
-RATE = 20
+RATE = 50
 
 
 @pytest.fixture(scope="module")
