@@ -250,7 +250,8 @@ def schedule_units(schedule: Mapping[str, t.Any], place: Place, unit: str) -> di
     files = {
         f"{name}.service": f"{head}[Unit]\nDescription={title}\nAfter={after}\n\n"
         + service_section(service, place.environment, place.tuning),
-        f"{name}.timer": f"{head}[Unit]\nDescription={title}, when it is due\n\n[Timer]\n"
+        # systemd forgets how a unit ended that nothing loaded speaks of.
+        f"{name}.timer": f"{head}[Unit]\nDescription={title}, when it is due\nBefore={name}.service\n\n[Timer]\n"
         + "".join(f"{key}={value}\n" for key, value in timer.items())
         + "\n[Install]\nWantedBy=timers.target\n",
     }

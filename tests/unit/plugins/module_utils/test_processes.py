@@ -125,6 +125,7 @@ def test_what_starts_celery_is_a_program() -> None:
         ({}, "shop-schedule@nightly.timer", "OnCalendar=*-*-* 03:00", "RandomizedDelaySec=None"),
         ({}, "shop-schedule@nightly.timer", "Unit=shop-schedule@nightly:due.service", "[Service]"),
         ({}, "shop-schedule@nightly.timer", "Persistent=yes", "[Service]"),
+        ({}, "shop-schedule@nightly.timer", "Before=shop-schedule@nightly.service", "After="),
         ({"random_delay": 60}, "shop-schedule@nightly.timer", "RandomizedDelaySec=60", ""),
         ({}, "shop-schedule@nightly.service", "Type=oneshot", "Restart="),
         ({"timeout": 9}, "shop-schedule@nightly.service", "TimeoutStartSec=9", ""),
