@@ -17,7 +17,7 @@ LOGS = CACHE / "logs"
 # A server with a database and an app takes about a gibibyte while a package of its compiles.
 MEMORY_EACH = 3 * 2**30
 # These begin first, so that none of them runs on alone in the end.
-LONGEST = ("deploys", "migrations", "projects", "default", "nginx")
+LONGEST = ("deploys", "processes", "migrations", "projects", "default", "nginx")
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def test_app_server(shop: Shop, case: str) -> None:
     shop.change, interface = wishes(case)
     kind = SERVERS[case]["kind"]
     with shop.nobody_notices():
-        shop.deploy()
+        # The first of them from the app server before.
         for _deploy in range(DEPLOYS):
             before, version = shop.settled(), shop.another()
             with shop.nobody_notices() as windows:
