@@ -137,7 +137,7 @@ class Shop:
 
     def roll_back(self, *options: str, **more: Any) -> str:
         """Go back to the release before the live one."""
-        return self.start("main", None, *options, playbook="rollback", **more).end()
+        return self.start("main", None, *options, playbook="rollback", app="shop", **more).end()
 
     def another(self) -> str:
         """A good version that is not live."""
