@@ -29,7 +29,7 @@ def jobs(host: Any) -> Jobs:
 def pauses(jobs: Jobs, name: str) -> list[float]:
     """Seconds from the end of each run of a schedule to the beginning of the next, in order of length."""
     current = jobs.root("stat --format=%Y /srv/jobs/current")
-    argv = f"journalctl --output=short-unix --since=@{current} --unit=jobs-schedule@{name}.service --identifier=systemd"
+    argv = f"journalctl --quiet --output=short-unix --since=@{current} --unit=jobs-schedule@{name}.service --identifier=systemd"
     moments = [
         (line.split()[3], float(line.split()[0])) for line in jobs.root(argv).splitlines() if "Deact" not in line
     ]
