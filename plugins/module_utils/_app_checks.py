@@ -182,6 +182,10 @@ _OF_KINDS = {
     "concurrency": (("celery",), "is Celery's: set `count` to have several of these"),
     "arguments": (("celery", "celery-beat", "rq", "django-tasks"), "belong to `command` itself: write them there"),
     "command": (("command",), "has no meaning for this kind: leave out `kind`, or the command"),
+    "single": (
+        ("command",),
+        "is for commands: a beat is so by itself, and other workers share their queues",
+    ),
 }
 
 
@@ -207,6 +211,12 @@ def _workers(walk: Walk, found: dict[str, t.Any], path: str) -> None:
         for key, (kinds, cure) in _OF_KINDS.items():
             if kind and worker[key] and kind not in kinds:
                 walk.refuse(f"{here}.{key}", cure)
+        if worker["single"] and worker["count"] > 1:
+            walk.refuse(f"{here}.count", f"is {worker['count']}, and single means one: remove one of the two")
+        if kind == "celery" and any(re.fullmatch(r"-E*B.*|--beat", word) for word in worker["arguments"]):
+            walk.refuse(f"{here}.arguments", "start a beat within each worker: describe one of kind celery-beat")
+        if kind == "command" and {"celery", "beat"} <= set((worker["command"] or "").split()):
+            walk.refuse(f"{here}.command", "is a Celery beat: write kind: celery-beat, of which one runs")
         if kind == "celery-beat":
             beats += 1
             if beats > 1 or worker["count"] > 1:

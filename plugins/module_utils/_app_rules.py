@@ -268,7 +268,7 @@ def argument(value: str) -> str:
     """One more word for a worker's program."""
     if credentials(value) or re.match(r"(-b|--broker|--url|-u)(=|$)", value):
         return "stands in the process list, where no address with a password belongs: the settings name the broker"
-    return "" if value and "\x00" not in value and "\n" not in value else "is empty, or has more than one line"
+    return "" if len(value.splitlines()) == 1 and "\x00" not in value else "is empty, or has more than one line"
 
 
 def calendar(value: str) -> str:

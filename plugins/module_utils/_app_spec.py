@@ -174,6 +174,7 @@ SPEC: Spec = {
             "queues": _strings(),
             "concurrency": {"type": "int"},
             "arguments": _strings(),
+            "single": {"type": "bool", "default": False},
             "stop_timeout": {"type": "int", "default": 300},
             **_LIMITS,
         },

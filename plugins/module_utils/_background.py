@@ -92,6 +92,8 @@ def start(names: Iterable[str]) -> None:
     if not names:
         return
     finishing = {name for name, seen in show(names, "ActiveState").items() if seen["ActiveState"] == "deactivating"}
+    # What became of it in an earlier life says nothing of this one.
+    _live.systemctl("reset-failed", *names, check=False)
     _live.systemctl("start", "--no-block", *names)
     waiting = set(names) - finishing
     begun = time.monotonic()
@@ -185,9 +187,15 @@ def workers_of(app: App, release: Release, *, beat: bool) -> list[str]:
     """The services of a release: those of which only one may run at a time, or all others."""
     if not release.id:
         return []
-    single = _processes.beats(release.facts.get("workers", []))
     names = services(app.record["units"]["worker"], release.id)
-    return [name for name in names if (process_of(name) in single) is beat]
+    return [name for name in names if runs_alone(name) is beat]
+
+
+def runs_alone(service: str) -> bool:
+    """By its drop-in, which is there even where somebody has removed the release's directory."""
+    with contextlib.suppress(FileNotFoundError):
+        return f'"{_processes.LOCK}"' in (UNITS / f"{service}.d" / "release.conf").read_text("utf-8")
+    return False
 
 
 def begin(app: App, release: Release) -> None:
@@ -226,9 +234,11 @@ def converge(app: App, release: Release) -> bool:
     """
     unit = app.record["units"]["worker"]
     states = running(unit)
-    others = [name for name, state in states.items() if release_of(name) != release.id and state != "deactivating"]
+    leaving = [name for name in states if release_of(name) != release.id]
+    others = [name for name in leaving if states[name] != "deactivating"]
     missing = [name for name in services(unit, release.id) if name not in states] if release.id else []
-    stop(others)
+    # Also those that end already: one that a rollback had told to start again afterwards must not.
+    stop(leaving)
     # A beat that starts here waits by its lock for the end of the one before.
     if missing:
         _live.systemctl("start", "--no-block", *missing)
@@ -236,8 +246,15 @@ def converge(app: App, release: Release) -> bool:
 
 
 def releases(app: App) -> set[str]:
-    """The releases whose files are needed by workers that run or finish their tasks."""
-    return {release_of(name) for name in running(app.record["units"]["worker"])}
+    """The releases whose files are needed by what runs or finishes its tasks."""
+    found = {release_of(name) for name in running(app.record["units"]["worker"])}
+    at_work = sorted(running(app.record["units"]["schedule"]))
+    for unit in show(at_work, "MainPID").values():
+        # Its unit speaks of the live release by now, the process of the one that it began on.
+        with contextlib.suppress(OSError, ValueError):
+            python = pathlib.Path(f"/proc/{unit['MainPID']}/cmdline").read_bytes().split(b"\0")[0].decode()
+            found.add(pathlib.Path(python).relative_to(app.paths["releases"]).parts[0])
+    return found
 
 
 # --- schedules -------------------------------------------------------------------------------------------------------
@@ -260,13 +277,15 @@ def place_schedules(app: App, release: Release) -> bool:
     timers = [name for name in wanted if name.endswith(".timer")]
     links = {name: UNITS / "timers.target.wants" / name for name in timers}
     linked = all(os.path.lexists(link) for link in links.values())
-    if changed or surplus or not linked:
+    # A run that died between writing and reloading has left systemd with what was there before.
+    stale = any(seen.get("NeedDaemonReload") == "yes" for seen in show(sorted(wanted), "NeedDaemonReload").values())
+    if changed or surplus or stale or not linked:
         _place(wanted, changed, surplus, links)
     idle = {name for name, seen in show(timers, "ActiveState").items() if seen["ActiveState"] != "active"}
     begun = sorted((changed & set(timers)) | idle)
     if begun:
         _live.systemctl("restart", *begun)
-    return bool(changed or surplus or begun)
+    return bool(changed or surplus or stale or begun)
 
 
 def _place(

@@ -39,7 +39,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils import (
     _venv,
 )
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
-from ansible_collections.groundcrew.django.plugins.module_utils._go_live import heal, settle
+from ansible_collections.groundcrew.django.plugins.module_utils._go_live import converge_live, heal, settle
 from ansible_collections.groundcrew.django.plugins.module_utils._release import (
     App,
     Options,
@@ -244,6 +244,9 @@ def fetch(app: App, options: Options) -> dict[str, t.Any]:
     secrets = secrets_of(app, options.secrets, check_mode=False)
     tidied = clear_unfinished(app)
     healed = heal(app, options)
+    if tidied or healed:
+        # Who died may have stopped the beat of what is live, and a build takes its time, or fails.
+        converge_live(app)
     with deploy_key(app, secrets) as key_file:
         repository, revision = resolve(app, options, key_file)
         print_ = fingerprint(app, options, revision.id, secrets)

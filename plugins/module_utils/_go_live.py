@@ -77,8 +77,10 @@ def switch(app: App, release: Release, options: Options) -> None:
         _live.switch(app.paths["current"], release.id)
         smoke(app, release, options)
     except BaseException:
-        _live.switch(app.paths["current"], before)
-        _background.give_back(app, Release(app, before), release)
+        try:
+            _live.switch(app.paths["current"], before)
+        finally:
+            _background.give_back(app, Release(app, before), release)
         # Visitors who came to it in between are served to the end.
         app.instance(release.id).stop_when_idle(release.socket, 10)
         raise
@@ -118,6 +120,12 @@ def settle(app: App, options: Options) -> bool:
     if surplus:
         prune_static(app)
     return not noted or bool(surplus) or set(running) > {live} or moved
+
+
+def converge_live(app: App) -> None:
+    """See to the workers and schedules of what is live, if its files are there."""
+    if os.path.exists(app.paths["current"]):
+        _background.converge(app, Release(app, app.live))
 
 
 def heal(app: App, options: Options) -> str:

@@ -49,6 +49,9 @@ if __name__ == "__main__":
     main()
 '''
 
+# Of a process that runs alone it stands in the drop-in.
+LOCK = "/usr/bin/flock"
+
 # Modules in which a project makes its Celery app.
 _CELERY_FILES = ("celery.py", "celery_app.py")
 
@@ -131,9 +134,14 @@ def processes(workers: Sequence[Mapping[str, t.Any]]) -> list[Process]:
     ]
 
 
-def beats(workers: Sequence[Mapping[str, t.Any]]) -> list[str]:
-    """Names of the processes of which only one may run at a time, whatever its release."""
-    return [worker["name"] for worker in workers if worker["kind"] == "celery-beat"]
+def alone(worker: Mapping[str, t.Any]) -> bool:
+    """Whether only one process of it may run at a time, whatever its release."""
+    return bool(worker["kind"] == "celery-beat" or worker.get("single"))
+
+
+def _lock(name: str, place: Place) -> list[str]:
+    """Holds a lock for as long as the process lives: a second one waits, however it was started."""
+    return [LOCK, "--no-fork", f"{place.home}/{name}.lock"]
 
 
 def _celery(process: Process, place: Place) -> list[str]:
@@ -148,12 +156,11 @@ def _celery(process: Process, place: Place) -> list[str]:
 
 
 def _beat(process: Process, place: Place) -> list[str]:
-    # The lock is held for as long as the process lives: a second one waits, however it was started.
-    lock = ["/usr/bin/flock", "--no-fork", f"{place.home}/celerybeat.lock"]
     worker = process.worker
     argv = [place.python, "-m", WORKER_MODULE, "celery", f"--app={worker['app']}", "beat", "--loglevel=INFO"]
     # Beat goes on where that of the release before has stopped.
-    return [*lock, *argv, f"--schedule={place.home}/celerybeat-schedule", "--pidfile=", *worker["arguments"]]
+    argv += [f"--schedule={place.home}/celerybeat-schedule", "--pidfile=", *worker["arguments"]]
+    return [*_lock("celerybeat", place), *argv]
 
 
 def _rq(process: Process, place: Place) -> list[str]:
@@ -169,9 +176,9 @@ def _django_tasks(process: Process, place: Place) -> list[str]:
 
 
 def _command(process: Process, place: Place) -> list[str]:
-    del place
+    lock = _lock(process.worker["name"], place) if alone(process.worker) else []
     # Only env looks for a program where the release's own PATH says.
-    return ["/usr/bin/env", *shlex.split(process.worker["command"])]
+    return [*lock, "/usr/bin/env", *shlex.split(process.worker["command"])]
 
 
 KINDS: dict[str, Callable[[Process, Place], list[str]]] = {
@@ -210,7 +217,7 @@ def worker_dropin(process: Process, place: Place) -> str:
         **_common(place, worker, KINDS[worker["kind"]](process, place), f"{place.app}-worker-{worker['name']}"),
         "TimeoutStartSec": str(place.tuning.get("start_timeout", 60)),
         # From the signal that lets it finish its tasks to the one that does not. For the end of a beat, a deploy waits.
-        "TimeoutStopSec": str(min(worker["stop_timeout"], 30) if beats([worker]) else worker["stop_timeout"]),
+        "TimeoutStopSec": str(min(worker["stop_timeout"], 30) if alone(worker) else worker["stop_timeout"]),
         "Restart": "always",
         "RestartSec": "3",
         # At the limit of memory the kernel ends one process; where it is a child, its parent has another.

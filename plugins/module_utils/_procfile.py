@@ -11,6 +11,7 @@ import shlex
 import typing as t
 from collections.abc import Mapping, Sequence
 
+from ansible_collections.groundcrew.django.plugins.module_utils._app_rules import process
 from ansible_collections.groundcrew.django.plugins.module_utils._app_spec import SPEC
 
 Worker = dict[str, t.Any]
@@ -23,6 +24,9 @@ _OURS = {"web": "the app has its web server already", "release": "a deploy migra
 # More than one program, or its output elsewhere: a signal to stop would reach the shell and not the program.
 _SEVERAL = re.compile(r"[|&;<>`*?()]|\$\(")
 _VARIABLE = re.compile(r"\$\w|\$\{")
+# A worker's own beat, also behind the flag -E.
+_BEAT = re.compile(r"-E*B.*|--beat")
+_BROKER = re.compile(r"(-b|--broker|--url|-u)(=|$)")
 
 
 class _Left(Exception):
@@ -61,24 +65,32 @@ def _worker(given: str, line: str, others: Sequence[Mapping[str, t.Any]]) -> Wor
     name = given.lower().replace("_", "-").strip("-")
     if name in _OURS:
         raise _Left(_OURS[name])
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", name):
-        raise _Left("its name has to begin with a letter and have at most 32 characters")
+    if wrong := process(name):
+        raise _Left(wrong)
     if any(other["name"] == name for other in others):
         raise _Left("there is a worker of this name")
-    bare = re.sub(r"'[^']*'", "", line)
-    if _SEVERAL.search(re.sub(r'"[^"$`]*"', "", bare)):
+    if _SEVERAL.search(re.sub(r"""'[^']*'|"[^"$`]*\"""", "", line)):
         raise _Left("only a shell can run it, and would keep from it the signal to finish; describe it under `workers`")
     try:
         words = shlex.split(line)
     except ValueError as error:
         raise _Left(f"its quotes do not match ({error})") from error
-    if _VARIABLE.search(bare):
-        # The shell makes itself the program, which then gets the signals.
-        words = ["/bin/sh", "-c", f"exec {line}"]
+    after = next((words[at:] for at, word in enumerate(words) if word.rpartition("/")[2] in ("celery", "rq")), [])
+    if any(map(_BROKER.match, after)):
+        raise _Left("its broker's address would stand in the process list; the settings, or RQ_REDIS_URL, name it")
+    known = _recognised(words)
+    # In single quotes a dollar sign is one.
+    if _VARIABLE.search(re.sub(r"""'[^']*'|"[^"]*\"""", lambda quoted: quoted[0] * (quoted[0][0] == '"'), line)):
+        if known["kind"] == "celery-beat":
+            raise _Left("it is a Celery beat with variables; describe it under `workers`")
+        # The shell makes itself the program, which then gets the signals; `exec` alone takes NAME=value for its name.
+        known = {"kind": "command", "command": shlex.join(["/bin/sh", "-c", f"exec env {line}"])}
     worker: Worker = {
         **{key: copy.copy(option.get("default")) for key, option in SPEC["workers"]["options"].items()},
         "name": name,
-        **_recognised(words),
+        **known,
+        # What keeps the time would do so twice while two releases overlap.
+        "single": known["kind"] == "command" and name in ("clock", "scheduler"),
     }
     if worker["kind"] == "celery-beat" and any(other["kind"] == "celery-beat" for other in others):
         raise _Left("it is a second Celery beat, and every task would be sent twice")
@@ -91,17 +103,21 @@ def _recognised(words: Sequence[str]) -> Worker:
     program = [word.rpartition("/")[2] for word in words]
     start = 3 if program[:1] and re.fullmatch(r"python[\d.]*", program[0]) and program[1:3] == ["-m", "celery"] else 1
     if start == 1 and program[:1] != ["celery"]:
-        if "celery" in program and "beat" in program:
-            raise _Left("it seems to run a Celery beat, in a way that is not known here; describe it under `workers`")
-        return command
+        return _without_beat(program, command)
     app, rest = _app(list(words[start:]))
     if not app or not rest or rest[0] not in ("worker", "beat"):
-        return command
+        return _without_beat(program, command)
     if rest[0] == "worker":
-        if {"-B", "--beat"} & set(rest):
+        if any(map(_BEAT.fullmatch, rest)):
             raise _Left("it runs a beat within a worker; describe a celery and a celery-beat under `workers`")
         return {"kind": "celery", "app": app, "arguments": rest[1:]}
     return {"kind": "celery-beat", "app": app, "arguments": _scheduler(rest[1:])}
+
+
+def _without_beat(words: Sequence[str], command: Worker) -> Worker:
+    if "celery" in words and ("beat" in words or any(map(_BEAT.fullmatch, words))):
+        raise _Left("it seems to run a Celery beat, in a way that is not known here; describe it under `workers`")
+    return command
 
 
 def _app(words: list[str]) -> tuple[str, list[str]]:
@@ -123,6 +139,8 @@ def _scheduler(words: Sequence[str]) -> list[str]:
     for word, following in zip(words, [*words[1:], ""], strict=False):
         if word in ("-S", "--scheduler"):
             return [f"--scheduler={following}"]
+        if word.startswith("-S"):
+            return [f"--scheduler={word[2:]}"]
         if word.startswith("--scheduler="):
             return [word]
     return []

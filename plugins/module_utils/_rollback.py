@@ -11,7 +11,13 @@ import typing as t
 from ansible_collections.groundcrew.django.plugins.module_utils import _background, _ledger, _migrations
 from ansible_collections.groundcrew.django.plugins.module_utils._deploy import clear_unfinished
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
-from ansible_collections.groundcrew.django.plugins.module_utils._go_live import heal, settle, start, switch
+from ansible_collections.groundcrew.django.plugins.module_utils._go_live import (
+    converge_live,
+    heal,
+    settle,
+    start,
+    switch,
+)
 from ansible_collections.groundcrew.django.plugins.module_utils._release import (
     App,
     Options,
@@ -94,8 +100,10 @@ def change_places(app: App, target: Release, options: Options) -> None:
 
 def roll_back(app: App, options: Options, progress: t.Any) -> str:
     """Go back to an earlier release, through the same gate as a deploy."""
-    clear_unfinished(app)
+    tidied = clear_unfinished(app)
     healed = heal(app, options)
+    if tidied or healed:
+        converge_live(app)
     left = app.live
     target, reverses = plan(app, options)
     notes = [healed] if healed else []

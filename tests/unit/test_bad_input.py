@@ -101,6 +101,20 @@ APPS: list[tuple[str, Any, str, str]] = [
         "django_apps[0].workers[1]",
         "is a second Celery beat, and every task would be sent twice",
     ),
+    ("a beat in a worker", worker(kind="celery", arguments=["-EB"]), WORKER + ".arguments", "start a beat within each"),
+    (
+        "a beat as a command",
+        worker(name="b", command="celery -A a beat"),
+        WORKER + ".command",
+        "write kind: celery-beat",
+    ),
+    (
+        "single and several",
+        worker(name="clock", command="python clock.py", single=True, count=2),
+        WORKER + ".count",
+        "is 2, and single means one",
+    ),
+    ("a single celery", worker(kind="celery", single=True), WORKER + ".single", "is for commands"),
     ("a beat twice", worker(kind="celery-beat", count=2), WORKER, "is a second Celery beat"),
     (
         "two of a name",

@@ -197,6 +197,7 @@ def test_the_full_record() -> None:
                     "count": 2,
                     "queues": ["mail"],
                     "concurrency": 4,
+                    "single": False,
                     "arguments": [],
                     "stop_timeout": 300,
                     **UNLIMITED,

@@ -14,7 +14,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils._errors import R
 from ansible_collections.groundcrew.django.plugins.module_utils._processes import (
     WORKER_TEXT,
     Place,
-    beats,
+    alone,
     find_celery,
     processes,
     schedule_units,
@@ -111,7 +111,23 @@ def test_several_processes_of_a_worker_have_numbers_and_names_of_their_own() -> 
     )
     assert [process.name for process in found] == ["celery:1", "celery:2", "celery-beat"]
     assert "--hostname=shop-celery-2@r1" in exec_start(worker_dropin(found[1], PLACE))
-    assert beats(described("workers", {"kind": "rq"}, {"kind": "celery-beat", "name": "clock"})) == ["clock"]
+
+
+@pytest.mark.parametrize(
+    ("worker", "locked"),
+    [
+        ({"kind": "rq"}, ""),
+        ({"kind": "celery-beat", "app": "a", "name": "b"}, "celerybeat.lock"),
+        ({"kind": "command", "name": "clock", "command": "python clock.py", "single": True}, "clock.lock"),
+        ({"kind": "command", "name": "mail", "command": "python mail.py"}, ""),
+    ],
+)
+def test_who_runs_alone_holds_a_lock(worker: dict[str, t.Any], locked: str) -> None:
+    (process,) = processes(described("workers", worker))
+    text = worker_dropin(process, PLACE)
+    assert ("/usr/bin/flock" in text) is bool(locked)
+    assert locked in text
+    assert alone(process.worker) is bool(locked)
 
 
 def test_what_starts_celery_is_a_program() -> None:
