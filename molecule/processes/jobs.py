@@ -84,7 +84,8 @@ class Jobs:
     def workers(self) -> dict[str, str]:
         """Main process by service, of all workers that run."""
         script = (
-            "for unit in $(systemctl list-units --plain --no-legend 'jobs-worker@*' | cut -d' ' -f1);"
+            "for unit in $(systemctl list-units --plain --no-legend --state=active,activating,deactivating 'jobs-worker@*'"
+            " | cut -d' ' -f1);"
             " do echo $unit $(systemctl show --value --property=MainPID $unit); done"
         )
         return dict(line.split() for line in self.root(script).splitlines())

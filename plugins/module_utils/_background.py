@@ -59,8 +59,11 @@ def process_of(service: str) -> str:
 
 def running(unit: str) -> dict[str, str]:
     """The services of all workers that run, with their states: active, activating, deactivating."""
-    states = "--state=active,activating,deactivating,reloading"
-    listed = _live.systemctl("list-units", "--plain", "--no-legend", states, f"{unit}@*.service")
+    return _listed(unit, "active,activating,deactivating,reloading")
+
+
+def _listed(unit: str, states: str) -> dict[str, str]:
+    listed = _live.systemctl("list-units", "--plain", "--no-legend", f"--state={states}", f"{unit}@*.service")
     return {line.split()[0]: line.split()[2] for line in listed.splitlines()}
 
 
@@ -117,6 +120,16 @@ def stop(names: Iterable[str]) -> None:
     """Tell workers to finish their tasks and end; nobody waits for that."""
     if names := sorted(names):
         _live.systemctl("stop", "--no-block", *names, check=False)
+
+
+def end(names: Sequence[str]) -> None:
+    """Stop workers and wait for it; how they ended means nothing, and would be listed for ever.
+
+    Celery's beat fails now and then when it is told to stop while it looks at its schedule.
+    """
+    if names:
+        _live.systemctl("stop", *names, check=False)
+        _live.systemctl("reset-failed", *names, check=False)
 
 
 def gone(names: Iterable[str], seconds: float) -> bool:
@@ -211,16 +224,13 @@ def hand_over_beat(app: App, before: Release, to: Release) -> None:
 
     :raises ReleaseError: when it does not stay up.
     """
-    if ending := workers_of(app, before, beat=True):
-        _live.systemctl("stop", *ending, check=False)
+    end(workers_of(app, before, beat=True))
     start(workers_of(app, to, beat=True))
 
 
 def give_back(app: App, before: Release, failed: Release) -> None:
     """A release has failed after its workers had been started: let the one before it work alone again."""
-    ending = workers_of(app, failed, beat=True)
-    if ending:
-        _live.systemctl("stop", *ending, check=False)
+    end(workers_of(app, failed, beat=True))
     stop(services(app.record["units"]["worker"], failed.id))
     with contextlib.suppress(ReleaseError):
         # Why it did not start is of no use here; the next look tries again.
@@ -239,6 +249,9 @@ def converge(app: App, release: Release) -> bool:
     missing = [name for name in services(unit, release.id) if name not in states] if release.id else []
     # Also those that end already: one that a rollback had told to start again afterwards must not.
     stop(leaving)
+    # Who was killed because his time was over has failed, and is of no interest any more.
+    if failed := [name for name in _listed(unit, "failed") if release_of(name) != release.id]:
+        _live.systemctl("reset-failed", *failed, check=False)
     # A beat that starts here waits by its lock for the end of the one before.
     if missing:
         _live.systemctl("start", "--no-block", *missing)

@@ -51,7 +51,8 @@ class Server:
         names = [word for word in rest if not word.startswith("--")]
         if verb == "list-units":
             before, _star, after = names[-1].partition("*")
-            known = {name: state for name, state in self.states.items() if state != "failed"}
+            wanted = next(word for word in rest if word.startswith("--state="))
+            known = {name: state for name, state in self.states.items() if state in wanted}
             up = {name: state for name, state in known.items() if name.startswith(before) and name.endswith(after)}
             return "\n".join(f"{name} loaded {state} x" for name, state in up.items())
         if verb == "show":
@@ -65,6 +66,8 @@ class Server:
                 self.states[name] = "failed" if name in self.broken else "active"
             elif verb == "stop" and self.states.get(name) != "deactivating":
                 self.states.pop(name, None)
+            elif verb == "reset-failed" and self.states.get(name) == "failed":
+                del self.states[name]
         return ""
 
     def add(self, release: str) -> Release:
@@ -109,6 +112,13 @@ def test_workers_start_beside_the_old_ones_and_the_beat_never_does(server: Serve
     _background.converge(server.app, second)
     assert server.up() == of("r2") | {"nightly.timer"}
     assert not _background.converge(server.app, second), "once is enough"
+
+
+def test_who_was_killed_after_his_time_is_listed_no_more(server: Server) -> None:
+    server.add("r1")
+    server.states["shop-worker@r1:celery:1.service"] = "failed"
+    _background.converge(server.app, server.add("r2"))
+    assert "shop-worker@r1:celery:1.service" not in server.states
 
 
 def test_the_beat_is_handed_over_by_a_release_whose_directory_is_gone(server: Server) -> None:
