@@ -94,12 +94,16 @@ class Window:
             *dict.fromkeys(each.version for each in sorted(self.requests, key=lambda each: each.done) if each.version)
         ]
 
+    def first(self, version: str) -> float:
+        """When a version's first answer came, in seconds since 1970; infinity if none did."""
+        return min((each.done for each in self.requests if each.version == version), default=math.inf)
+
     def turned_back(self, version: str) -> list[Request]:
         """Requests that another version answered though they began when this one had answered already.
 
         Those that were under way at the switch may end in any order.
         """
-        switched = min((each.done for each in self.requests if each.version == version), default=math.inf)
+        switched = self.first(version)
         return [each for each in self.requests if each.version not in ("", version) and each.due > switched]
 
     def percentile(self, share: float) -> float:

@@ -147,11 +147,11 @@ def test_who_is_still_being_served_is_waited_for_within_limits(shop: Shop, chang
         time.sleep(1)
         version = shop.another()
         shop.deploy(version, app_deploy_drain_timeout=22)
-        deployed = time.time()
-        assert not cut.done()
         assert answer.result() == before.version
-        assert 10 < cut.result() - deployed < 30
+        ended = cut.result()
     went_live(shop, version, before, windows[0])
+    # Both had their time, which began with the switch; a machine that is busy may be late.
+    assert 20 < ended - windows[0].first(version) < 60
 
 
 def test_a_rollback_brings_another_app_server_back(shop: Shop) -> None:
