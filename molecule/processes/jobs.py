@@ -30,13 +30,13 @@ class Jobs:
 
     # --- the operator
 
-    def play(self, playbook: str, *, fails: bool = False, **variables: Any) -> str:
+    def play(self, playbook: str, *, fails: bool = False, dry: bool = False, **variables: Any) -> str:
         """Run a playbook on the jobs alone; returns all that the operator saw."""
         only = "{{ django_apps | groundcrew.django.app_records | selectattr('name', 'eq', 'jobs') }}"
         extra = {"app_deploy_apps": only, "jobs_change": self.change, **variables}
         argv = ["ansible-playbook", f"groundcrew.django.{playbook}", f"--limit={self.name}"]
         inventory = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "inventory")
-        argv += [f"--inventory={inventory}", f"--extra-vars={json.dumps(extra)}"]
+        argv += [f"--inventory={inventory}", f"--extra-vars={json.dumps(extra)}", *(["--check"] if dry else [])]
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         assert bool(done.returncode) == fails, done.stdout
         return done.stdout

@@ -242,6 +242,12 @@ def _files(walk: Walk, found: dict[str, t.Any], path: str) -> None:
         if clash:
             walk.refuse(f"{path}.shared_paths", f"{shown(place)} and {shown(clash)} overlap: keep the outer one")
         shared.append(clean)
+    for place in found["sandbox"]["writable_paths"]:
+        if _within(_clean(place), f"/srv/{found['name']}"):
+            walk.refuse(
+                f"{path}.sandbox.writable_paths",
+                f"{shown(place)} is the app's own: what is to outlive a release belongs into `shared_paths`",
+            )
     seen: set[str] = set()
     for number, file in enumerate(found["files"]):
         clean = _clean(file["dest"])

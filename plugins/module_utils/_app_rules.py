@@ -54,6 +54,14 @@ SYSTEM_ETC = """
     profile profile.d redis resolv.conf rsyslog.conf rsyslog.d security shadow shadow- shells skel ssh ssl
     subgid subuid sudoers sudoers.d sysctl.conf sysctl.d systemd terminfo timezone tmpfiles.d udev ufw""".split()
 
+# Where no process of an app may write, and why.
+SYSTEM_TREES = {
+    **dict.fromkeys("bin boot dev etc lib lib32 lib64 proc sbin sys usr".split(), "belongs to the server"),
+    **dict.fromkeys(("home", "root"), "the sandbox hides from every app"),
+    "tmp": "each process has of its own and may write anyway",
+    "run": "is empty after each restart of the server",
+}
+
 
 def matches(pattern: str, expected: str) -> Rule:
     """A rule: the whole value has this form."""
@@ -204,6 +212,21 @@ def destination(value: str) -> str:
         return f"{shown(value)} is not the app's to write: use a path within the code or under {', '.join(FILE_TREES)}"
     if parts[0] == "etc" and parts[1] in SYSTEM_ETC:
         return f"{shown(value)} belongs to the server: use a directory of the app's own, such as /etc/<app>-conf/"
+    return ""
+
+
+def writable(value: str) -> str:
+    """A directory on the server that an app's processes may write."""
+    if not value.startswith("/"):
+        return f"{shown(value)} must be absolute; what is inside the code belongs into `shared_paths`"
+    wrong = _no_detour(value)
+    if wrong:
+        return wrong
+    parts = [part for part in value.split("/") if part not in ("", ".")]
+    if parts[0] in SYSTEM_TREES:
+        return f"{shown(value)} is in /{parts[0]}, which {SYSTEM_TREES[parts[0]]}: use a directory such as /srv/exports"
+    if len(parts) == 1 and parts[0] in ("srv", "var", "opt", "mnt", "media"):
+        return f"{shown(value)} holds more than one app's files: name a directory in it"
     return ""
 
 
@@ -487,6 +510,7 @@ RULES: dict[str, Rule] = {
             "tasks_max": between(4, 65536),
         }.items()
     },
+    "sandbox.writable_paths[]": writable,
     "health.path": url_path,
     "health.status[]": between(100, 599),
     "check.ignore[]": matches(r"\w+(\.\w+)+", "the id of a check such as security.W004"),

@@ -194,6 +194,13 @@ SPEC: Spec = {
             **_LIMITS,
         },
     },
+    "sandbox": {
+        "type": "dict",
+        "options": {
+            "writable_paths": _strings(),
+            "memory_deny_write_execute": {"type": "bool", "default": True},
+        },
+    },
     "health": {
         "type": "raw",
         "options": {

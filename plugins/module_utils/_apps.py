@@ -70,6 +70,7 @@ def record(app: Mapping[str, t.Any]) -> Record:
             # No name of an app holds the sign that follows, so no unit of another app begins like these.
             "worker": f"{name}-worker",
             "schedule": f"{name}-schedule",
+            "due": f"{name}-due",
         },
         "source": {
             "kind": "repo" if app["source"]["repo"] else "path",
@@ -100,6 +101,7 @@ def record(app: Mapping[str, t.Any]) -> Record:
         "workers": app["workers"],
         "procfile": app["procfile"],
         "schedules": app["schedules"],
+        "sandbox": app["sandbox"],
         "health": app["health"],
         "check": app["check"],
         "production_settings": app["production_settings"],

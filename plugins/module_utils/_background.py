@@ -9,6 +9,7 @@ Which workers a release has is told by their drop-ins, which its deploy writes: 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -237,25 +238,53 @@ def give_back(app: App, before: Release, failed: Release) -> None:
         start(workers_of(app, before, beat=True))
 
 
+@dataclasses.dataclass(frozen=True)
+class Astray:
+    """Workers that are not as the live release wants them.
+
+    :param leaving: of other releases; some may be finishing their tasks already.
+    :param others: those of them that nobody has told to end.
+    :param missing: of the live release, and not running.
+    """
+
+    leaving: Sequence[str]
+    others: Sequence[str]
+    missing: Sequence[str]
+
+
+def astray(app: App, release: Release) -> Astray:
+    """Compare the workers that run with those of the live release."""
+    unit = app.record["units"]["worker"]
+    states = running(unit)
+    leaving = [name for name in states if release_of(name) != release.id]
+    return Astray(
+        leaving=leaving,
+        others=[name for name in leaving if states[name] != "deactivating"],
+        missing=[name for name in services(unit, release.id) if name not in states] if release.id else [],
+    )
+
+
+def settled(app: App, release: Release) -> bool:
+    """Whether :func:`converge` would have nothing to do."""
+    workers = astray(app, release)
+    return not workers.others and not workers.missing and not plan_schedules(app, release).due
+
+
 def converge(app: App, release: Release) -> bool:
     """Make the workers and schedules of the live release the only ones.
 
     :returns: whether anything was left to do.
     """
-    unit = app.record["units"]["worker"]
-    states = running(unit)
-    leaving = [name for name in states if release_of(name) != release.id]
-    others = [name for name in leaving if states[name] != "deactivating"]
-    missing = [name for name in services(unit, release.id) if name not in states] if release.id else []
+    workers = astray(app, release)
     # Also those that end already: one that a rollback had told to start again afterwards must not.
-    stop(leaving)
+    stop(workers.leaving)
     # Who was killed because his time was over has failed, and is of no interest any more.
-    if failed := [name for name in _listed(unit, "failed") if release_of(name) != release.id]:
+    if failed := [name for name in _listed(app.record["units"]["worker"], "failed") if release_of(name) != release.id]:
         _live.systemctl("reset-failed", *failed, check=False)
     # A beat that starts here waits by its lock for the end of the one before.
-    if missing:
-        _live.systemctl("start", "--no-block", *missing)
-    return bool(others or missing) | place_schedules(app, release)
+    if workers.missing:
+        _live.systemctl("start", "--no-block", *workers.missing)
+    return bool(workers.others or workers.missing) | place_schedules(app, release)
 
 
 def releases(app: App) -> set[str]:
@@ -273,53 +302,89 @@ def releases(app: App) -> set[str]:
 # --- schedules -------------------------------------------------------------------------------------------------------
 
 
+@dataclasses.dataclass(frozen=True)
+class Schedules:
+    """Unit files of schedules by name: those wanted, those of them that are to be written, and those to be removed.
+
+    :param links: what makes the wanted timers start at boot.
+    :param stale: systemd knows them as they were before a run died.
+    :param begin: timers that are to be started, or started again.
+    """
+
+    wanted: Mapping[str, str]
+    changed: Collection[str]
+    surplus: Collection[str]
+    links: Mapping[str, pathlib.Path]
+    stale: bool
+    begin: Sequence[str]
+
+    @property
+    def placing(self) -> bool:
+        """Whether there are files to write or remove, or to read again."""
+        linked = all(os.path.lexists(link) for link in self.links.values())
+        return bool(self.changed or self.surplus) or self.stale or not linked
+
+    @property
+    def due(self) -> bool:
+        """Whether there is anything to do."""
+        return self.placing or bool(self.begin)
+
+
+def plan_schedules(app: App, release: Release) -> Schedules:
+    """What it takes for systemd to know the schedules of a release, and no others."""
+    unit = app.record["units"]["schedule"]
+    wanted: dict[str, str] = {}
+    for schedule in (release.facts.get("schedules") or []) if release.id else []:
+        wanted |= _processes.schedule_units(schedule, place_of(release), app.record["units"])
+    present = {path.name: path.read_text("utf-8") for path in UNITS.glob(f"{unit}@*") if path.is_file()}
+    changed = {name for name, text in wanted.items() if present.get(name) != text}
+    # What still runs keeps its unit until a later look; it only does not begin again.
+    at_work = running(unit)
+    seen = show(sorted(wanted), "NeedDaemonReload", "ActiveState")
+    timers = {name for name in wanted if name.endswith(".timer")}
+    idle = {name for name in timers if seen.get(name, {}).get("ActiveState") != "active"}
+    return Schedules(
+        wanted=wanted,
+        changed=changed,
+        surplus={name for name in set(present) - set(wanted) if name not in at_work},
+        links={name: UNITS / "timers.target.wants" / name for name in sorted(timers)},
+        stale=any(one.get("NeedDaemonReload") == "yes" for one in seen.values()),
+        begin=sorted((changed & timers) | idle),
+    )
+
+
 def place_schedules(app: App, release: Release) -> bool:
     """Have systemd know the schedules of a release, and no others.
 
     :returns: whether that is new.
     """
-    unit = app.record["units"]["schedule"]
-    wanted: dict[str, str] = {}
-    for schedule in (release.facts.get("schedules") or []) if release.id else []:
-        wanted |= _processes.schedule_units(schedule, place_of(release), unit)
-    present = {path.name: path.read_text("utf-8") for path in UNITS.glob(f"{unit}@*") if path.is_file()}
-    changed = {name for name, text in wanted.items() if present.get(name) != text}
-    # What still runs keeps its unit until a later look; it only does not begin again.
-    at_work = running(unit)
-    surplus = {name for name in set(present) - set(wanted) if name not in at_work}
-    timers = [name for name in wanted if name.endswith(".timer")]
-    links = {name: UNITS / "timers.target.wants" / name for name in timers}
-    linked = all(os.path.lexists(link) for link in links.values())
-    # A run that died between writing and reloading has left systemd with what was there before.
-    stale = any(seen.get("NeedDaemonReload") == "yes" for seen in show(sorted(wanted), "NeedDaemonReload").values())
-    if changed or surplus or stale or not linked:
-        _place(wanted, changed, surplus, links)
-    idle = {name for name, seen in show(timers, "ActiveState").items() if seen["ActiveState"] != "active"}
-    begun = sorted((changed & set(timers)) | idle)
-    if begun:
-        _live.systemctl("restart", *begun)
-    return bool(changed or surplus or stale or begun)
+    plan = plan_schedules(app, release)
+    # It changes with what it plans.
+    due = plan.due
+    if plan.placing:
+        _place(plan)
+    if plan.begin:
+        _live.systemctl("restart", *plan.begin)
+    return due
 
 
-def _place(
-    wanted: Mapping[str, str], changed: Collection[str], surplus: Collection[str], links: Mapping[str, pathlib.Path]
-) -> None:
+def _place(plan: Schedules) -> None:
     """Bring unit files and the links that make timers start at boot up to date."""
-    ending = [name for name in surplus if name.endswith(".timer")]
+    ending = [name for name in plan.surplus if name.endswith(".timer")]
     if ending:
         _live.systemctl("stop", *ending, check=False)
-    for name in surplus:
+    for name in plan.surplus:
         for path in (UNITS / name, UNITS / "timers.target.wants" / name, STAMPS / f"stamp-{name}"):
             path.unlink(missing_ok=True)
-    for name in changed:
-        (UNITS / name).write_text(wanted[name], "utf-8")
-    for name, link in links.items():
+    for name in plan.changed:
+        (UNITS / name).write_text(plan.wanted[name], "utf-8")
+    for name, link in plan.links.items():
         link.parent.mkdir(exist_ok=True)
         if not os.path.lexists(link):
             link.symlink_to(UNITS / name)
     _live.systemctl("daemon-reload")
     # A run that failed and is wanted no more would be listed for ever.
-    for name in surplus:
+    for name in plan.surplus:
         _live.systemctl("reset-failed", name, check=False)
 
 

@@ -22,6 +22,7 @@ import typing as t
 from collections.abc import Iterator, Mapping, Sequence
 
 from ansible_collections.groundcrew.django.plugins.module_utils import (
+    _background,
     _checks,
     _dependencies,
     _environment,
@@ -95,6 +96,8 @@ directory=$1
 while [ "$directory" != "$2" ]; do directory=$(dirname "$directory"); setfacl -m u:www-data:--x "$directory"; done
 setfacl -R -P -m u:www-data:rX,d:u:www-data:rX "$1"
 """
+
+WORKERS_ASTRAY = " Not all of its workers and schedules are as they should be, which a real run mends."
 
 # Secrets that every app has without asking: name and length.
 BUILT_IN_SECRETS = {"secret_key": 50}
@@ -204,7 +207,9 @@ def look(app: App, options: Options) -> dict[str, t.Any]:
     found = {"revision": revision.id, "described": revision.description, "needed": False}
     if live and live.fingerprint == fingerprint(app, options, revision.id, secrets):
         up = app.instance(live.id).active()
-        return {**found, "release": live.id, "changed": not up, "summary": live_already(app, live, up)}
+        well = up and _background.settled(app, Release(app, live.id))
+        summary = live_already(app, live, up) + (WORKERS_ASTRAY if up and not well else "")
+        return {**found, "release": live.id, "changed": not well, "summary": summary}
     commits: list[str] = []
     if repository:
         files = _source.list_commit(app.runner, repository, revision.id)
@@ -241,6 +246,13 @@ def fetch(app: App, options: Options) -> dict[str, t.Any]:
         raise ReleaseError(
             f"The server is not prepared for {app.name}.", "run the playbook groundcrew.django.site against it once"
         )
+    for path in app.record["sandbox"]["writable_paths"]:
+        if not os.path.isdir(path):
+            raise ReleaseError(
+                f"The directory {path}, which {app.name} is to write, is not there.",
+                f"make it on the server with: install -d -o {app.name} -g {app.name} {path}; or mount what belongs there; "
+                "or take it out of sandbox.writable_paths",
+            )
     secrets = secrets_of(app, options.secrets, check_mode=False)
     tidied = clear_unfinished(app)
     healed = heal(app, options)

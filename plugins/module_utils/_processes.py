@@ -55,39 +55,6 @@ LOCK = "/usr/bin/flock"
 # Modules in which a project makes its Celery app.
 _CELERY_FILES = ("celery.py", "celery_app.py")
 
-# For what root runs only to start a unit.
-HELPER_SANDBOX = """\
-CapabilityBoundingSet=
-AmbientCapabilities=
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-ProtectClock=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectControlGroups=yes
-ProtectProc=invisible
-ProcSubset=pid
-PrivateDevices=yes
-PrivateNetwork=yes
-PrivateTmp=yes
-DevicePolicy=closed
-RestrictAddressFamilies=AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
-SystemCallErrorNumber=EPERM
-KeyringMode=private
-UMask=0077
-"""
-
 
 @dataclasses.dataclass(frozen=True)
 class Place:
@@ -226,12 +193,12 @@ def worker_dropin(process: Process, place: Place) -> str:
     return WRITTEN + service_section(service, place.environment, place.tuning)
 
 
-def schedule_units(schedule: Mapping[str, t.Any], place: Place, unit: str) -> dict[str, str]:
+def schedule_units(schedule: Mapping[str, t.Any], place: Place, units: Mapping[str, str]) -> dict[str, str]:
     """The unit files of a schedule, by name; they change with every release, their names do not.
 
-    :param unit: what the names begin with.
+    :param units: what the names of the app's units begin with.
     """
-    name = f"{unit}@{schedule['name']}"
+    name = f"{units['schedule']}@{schedule['name']}"
     title = f"{place.app}: manage.py {schedule['command'].replace('%', '%%')}"
     argv = [place.python, "manage.py", *shlex.split(schedule["command"])]
     service = {
@@ -243,18 +210,18 @@ def schedule_units(schedule: Mapping[str, t.Any], place: Place, unit: str) -> di
     }
     after = "network.target postgresql.service redis-server@cache.service redis-server@queue.service"
     head = "# Written by groundcrew.django; the next deploy writes it anew.\n"
-    # A timer itself makes up for what came due while its unit was at work. Where that is to be left out, it triggers a
-    # unit that is done at once, and asks for a start, which is nothing new to a run that has not ended.
-    skips = schedule["overlap"] == "skip"
+    # A timer itself makes up for what came due while its unit was at work. Where that is to be left out, it triggers
+    # another unit, which the role app_server has written.
+    triggered = f"{units['due']}@{schedule['name']}" if schedule["overlap"] == "skip" else name
     timer = {
         "OnCalendar": schedule["calendar"],
         "RandomizedDelaySec": str(schedule["random_delay"]),
         "AccuracySec": "1s",
         # What was missed while the server was down is made up for.
         "Persistent": "yes",
-        "Unit": f"{name}:due.service" if skips else f"{name}.service",
+        "Unit": f"{triggered}.service",
     }
-    files = {
+    return {
         f"{name}.service": f"{head}[Unit]\nDescription={title}\nAfter={after}\n\n"
         + service_section(service, place.environment, place.tuning),
         # systemd forgets how a unit ended that nothing loaded speaks of.
@@ -262,12 +229,6 @@ def schedule_units(schedule: Mapping[str, t.Any], place: Place, unit: str) -> di
         + "".join(f"{key}={value}\n" for key, value in timer.items())
         + "\n[Install]\nWantedBy=timers.target\n",
     }
-    if skips:
-        files[f"{name}:due.service"] = (
-            f"{head}[Unit]\nDescription={title}, unless it still runs\n\n[Service]\nType=oneshot\n"
-            f"ExecStart=/usr/bin/systemctl start --no-block {name}.service\n{HELPER_SANDBOX}"
-        )
-    return files
 
 
 def find_celery(files: Sequence[str], read: Callable[[str], str], directory: str, settings: str) -> str:

@@ -81,7 +81,7 @@ class App:
     @property
     def writable(self) -> list[str]:
         """What every process of the app may write."""
-        return [self.paths["media"], self.paths["data"], self.home, *self.tuning()["writable_paths"]]
+        return [self.paths["media"], self.paths["data"], self.home, *self.record["sandbox"]["writable_paths"]]
 
     @property
     def user(self) -> pwd.struct_passwd:
@@ -128,10 +128,10 @@ class App:
         return spellings(self.secrets.values())
 
     def tuning(self) -> dict[str, t.Any]:
-        """What the role app_server has left, with the number of workers for each interface."""
+        """What the role app_server has left, with the app's sandbox, and the number of workers for each interface."""
         tuning: dict[str, t.Any] = json.loads(pathlib.Path(self.tuning_file).read_text("utf-8"))
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
-        return {**tuning, "workers": _servers.workers(tuning, os.cpu_count() or 1, memory)}
+        return {**tuning, **self.record["sandbox"], "workers": _servers.workers(tuning, os.cpu_count() or 1, memory)}
 
 
 def spellings(secrets: Iterable[str]) -> set[str]:

@@ -105,7 +105,7 @@ def release_dropin(
     :param socket: path of the release's socket; a server that binds it by itself may write its directory.
     :param described: the app's ``server``, for its limits.
     :param tuning: what server.json of the app says: workers, threads, timeout (s), start_timeout (s), tasks_max,
-        memory_deny_write_execute, writable_paths.
+        memory_deny_write_execute.
     """
     server = SERVERS[kind]
     service: dict[str, str] = {

@@ -25,6 +25,7 @@ app_problems = FilterModule().filters()["app_problems"]
 
 SHOP = {"name": "shop", "domains": ["shop.example.com"], "source": {"repo": "https://example.com/acme/shop.git"}}
 BLOG = {"name": "blog", "domains": ["blog.example.com"], "source": {"repo": "https://example.com/acme/blog.git"}}
+WRITABLE = "django_apps[0].sandbox.writable_paths"
 SECRET = "correct-horse-battery-staple"
 
 
@@ -593,6 +594,18 @@ APPS: list[tuple[str, Any, str, str]] = [
         shop(files=[{"dest": "a", "template": "t", "mode": "0666"}]),
         "django_apps[0].files[0].mode",
         "not writable by",
+    ),
+    *(
+        (f"writable path {path}", shop(sandbox={"writable_paths": [path]}), f"{WRITABLE}{index}", says)
+        for path, index, says in (
+            ("exports", "[0]", "must be absolute"),
+            ("/srv/../etc", "[0]", "must not contain"),
+            ("/", "[0]", "names the whole directory"),
+            ("/etc/shop", "[0]", "belongs to the server"),
+            ("/home/deploy", "[0]", "hides"),
+            ("/srv", "[0]", "more than one app's files"),
+            ("/srv/shop/releases/", "", "is the app's own: what is to outlive a release"),
+        )
     ),
     ("absolute shared path", shop(shared_paths=["/data"]), "django_apps[0].shared_paths[0]", "must be relative"),
     ("the code itself", shop(shared_paths=["./"]), "django_apps[0].shared_paths[0]", "names the whole directory"),

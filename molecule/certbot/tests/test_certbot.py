@@ -118,6 +118,11 @@ def test_the_timer_fetches_it_once_the_name_leads_here(
     until(lambda: domains(certificate(visitor, "later")) == {names[2]}, 10)
 
 
+def test_its_unit_is_in_a_sandbox(host: Any) -> None:
+    said = host.check_output("systemd-analyze security --no-pager groundcrew-certificates.service | tail -1")
+    assert float(said.split(": ")[1].split()[0]) <= 2.0
+
+
 def test_renewal_is_certbots_own_timer_and_goes_live(host: Any, visitor: Visitor) -> None:
     main_process = "systemctl show --property=MainPID nginx.service"
     before, process = certificate(visitor, "shop"), host.check_output(main_process)

@@ -91,9 +91,12 @@ def test_what_somebody_has_started_and_stopped_by_hand_is_mended_by_the_next_loo
     old = jobs.root(f"ls -d /etc/systemd/system/jobs-worker@*:rq.service.d | grep -v {current} | head -1")
     jobs.root(f"systemctl stop jobs-worker@{current}:celery:1; systemctl start $(basename {old} .d)")
     assert not jobs.tidy()
+    assert "changed=1" in jobs.deploy("good-3", dry=True)
+    assert not jobs.tidy()
     assert "changed=1" in jobs.deploy("good-3")
     jobs.wait_for(jobs.tidy)
     jobs.wait_for(lambda: len(jobs.workers()) == 5)
+    assert "changed=0" in jobs.deploy("good-3", dry=True)
     assert "changed=0" in jobs.deploy("good-3")
 
 
@@ -119,8 +122,11 @@ def test_a_worker_that_leaks_is_killed_at_its_limit(jobs: Jobs) -> None:
 
 
 def test_a_procfile_gives_its_workers_and_nothing_else(jobs: Jobs) -> None:
-    jobs.change = {"procfile": True, "workers": []}
+    jobs.change = {"procfile": True, "workers": [], "sandbox": {"writable_paths": ["/srv/exports"]}}
     try:
+        cure = "install -d -o jobs -g jobs /srv/exports"
+        assert cure in " ".join(jobs.deploy("procfile", fails=True).split())
+        jobs.root(cure)
         said = " ".join(jobs.deploy("procfile").split())
     finally:
         jobs.change = {}
@@ -138,6 +144,9 @@ def test_a_procfile_gives_its_workers_and_nothing_else(jobs: Jobs) -> None:
         "worker.service",
     }
     assert not jobs.root("pgrep -u jobs -f runserver", check=False)
+    seen_by = f"nsenter --mount --target={next(iter(jobs.workers().values()))} -- runuser -u jobs --"
+    jobs.root(f"install -d -o jobs -g jobs /srv/private; {seen_by} touch /srv/exports/today")
+    assert "Read-only file system" in jobs.root(f"{seen_by} touch /srv/private/today 2>&1", check=False)
     assert jobs.beats() == 1
     for kind, number in (("celery", 3000), ("rq", 3000)):
         jobs.add(kind, 1, 0, 0, first=number)

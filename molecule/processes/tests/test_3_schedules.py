@@ -70,7 +70,7 @@ def test_a_schedule_runs_at_the_operators_word(jobs: Jobs) -> None:
 
 def test_every_unit_is_in_a_sandbox(jobs: Jobs) -> None:
     exposures = jobs.security()
-    assert "jobs-schedule@long:due.service" in exposures
+    assert "jobs-due@long.service" in exposures
     assert {unit: exposure for unit, exposure in exposures.items() if exposure > 2.0} == {}
 
 

@@ -368,13 +368,18 @@ def execute(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[int, s
 
 
 def run_hooks(certificate: Certificate) -> list[str]:
-    """What certbot runs after a renewal, for a certificate that is new here: servers ask there for their reload."""
-    environment = {"RENEWED_LINEAGE": str(lineage(certificate.name)), "RENEWED_DOMAINS": " ".join(certificate.domains)}
+    """What certbot runs after a renewal, for a certificate that is new here: servers ask there for their reload.
+
+    They are anybody's, so each runs as a unit of its own, outside of the sandbox of this program's.
+    """
+    environment = {"RENEWED_LINEAGE": lineage(certificate.name), "RENEWED_DOMAINS": " ".join(certificate.domains)}
+    unit = ["systemd-run", "--quiet", "--collect", "--pipe", "--wait", "--description=After a new certificate"]
+    unit += [f"--setenv={name}={value}" for name, value in environment.items()]
     problems = []
     for hook in sorted((CERTBOT / "renewal-hooks" / "deploy").glob("*")):
         if hook.resolve() == Path(__file__).resolve() or not (hook.is_file() and os.access(hook, os.X_OK)):
             continue
-        status, output = execute([str(hook)], environment)
+        status, output = execute([*unit, str(hook)], {})
         if status:
             problems.append(f"{hook} failed: {' '.join(output.split()) or f'exit status {status}'}")
     return problems

@@ -51,6 +51,7 @@ server: {kind: gunicorn, entry: "config.wsgi:application", workers: "4", threads
 workers: [{kind: celery, app: config.celery, count: "2", queues: [mail], concurrency: 4, memory_max: 300M}]
 procfile: true
 schedules: [{name: nightly, command: clearsessions, calendar: "*-*-* 03:00", random_delay: 60}]
+sandbox: {writable_paths: [/srv/exports], memory_deny_write_execute: false}
 health: {path: /healthz, status: [200]}
 check: {fail_level: ERROR, ignore: [security.W004]}
 production_settings: never
@@ -101,6 +102,7 @@ def test_the_full_record() -> None:
                 "boot": "shop-web.service",
                 "worker": "shop-worker",
                 "schedule": "shop-schedule",
+                "due": "shop-due",
             },
             "source": {
                 "kind": "repo",
@@ -216,6 +218,7 @@ def test_the_full_record() -> None:
                     **UNLIMITED,
                 }
             ],
+            "sandbox": {"writable_paths": ["/srv/exports"], "memory_deny_write_execute": False},
             "health": {"path": "/healthz", "status": [200]},
             "check": {"fail_level": "ERROR", "ignore": ["security.W004"]},
             "production_settings": "never",

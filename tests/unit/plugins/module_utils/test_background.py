@@ -15,7 +15,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils._app_checks impo
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._release import App, Release
 
-TUNING = {"workers": 1, "memory_share": 0.5, "worker_memory": 150, "writable_paths": []}
+TUNING = {"workers": 1, "memory_share": 0.5, "worker_memory": 150}
 WORKERS = [
     {"kind": "celery", "app": "shop.celery", "count": 2},
     {"kind": "celery-beat", "app": "shop.celery"},

@@ -139,7 +139,7 @@ def test_what_starts_celery_is_a_program() -> None:
     ("more", "name", "there", "absent"),
     [
         ({}, "shop-schedule@nightly.timer", "OnCalendar=*-*-* 03:00", "RandomizedDelaySec=None"),
-        ({}, "shop-schedule@nightly.timer", "Unit=shop-schedule@nightly:due.service", "[Service]"),
+        ({}, "shop-schedule@nightly.timer", "Unit=shop-due@nightly.service", "[Service]"),
         ({}, "shop-schedule@nightly.timer", "Persistent=yes", "[Service]"),
         ({}, "shop-schedule@nightly.timer", "Before=shop-schedule@nightly.service", "After="),
         ({"random_delay": 60}, "shop-schedule@nightly.timer", "RandomizedDelaySec=60", ""),
@@ -152,17 +152,16 @@ def test_what_starts_celery_is_a_program() -> None:
             'ExecStart="/venv/bin/python" "manage.py" "sync" "50%%" "$$"',
             "",
         ),
-        ({}, "shop-schedule@nightly:due.service", "CapabilityBoundingSet=", "EnvironmentFile"),
-        ({"overlap": "queue"}, "shop-schedule@nightly.timer", "Unit=shop-schedule@nightly.service", ":due"),
+        ({"overlap": "queue"}, "shop-schedule@nightly.timer", "Unit=shop-schedule@nightly.service", "shop-due"),
     ],
 )
 def test_schedule(more: dict[str, t.Any], name: str, there: str, absent: str) -> None:
     plain = {"name": "nightly", "command": "clearsessions", "calendar": "*-*-* 03:00"}
     (schedule,) = described("schedules", {**plain, **more})
-    files = schedule_units(schedule, PLACE, "shop-schedule")
+    files = schedule_units(schedule, PLACE, {"schedule": "shop-schedule", "due": "shop-due"})
     assert there in files[name].splitlines()
     assert not absent or absent not in files[name]
-    assert len(files) == (2 if more.get("overlap") else 3)
+    assert len(files) == 2
 
 
 MAKES = "app = Celery('shop')\n"
