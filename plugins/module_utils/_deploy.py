@@ -250,8 +250,8 @@ def fetch(app: App, options: Options) -> dict[str, t.Any]:
         if not os.path.isdir(path):
             raise ReleaseError(
                 f"The directory {path}, which {app.name} is to write, is not there.",
-                f"make it on the server with: install -d -o {app.name} -g {app.name} {path}; or mount what belongs there; "
-                "or take it out of sandbox.writable_paths",
+                f"make it on the server with: install -d -o {app.name} -g {app.name} {path}; or mount what belongs "
+                "there; or take it out of sandbox.writable_paths",
             )
     secrets = secrets_of(app, options.secrets, check_mode=False)
     tidied = clear_unfinished(app)
