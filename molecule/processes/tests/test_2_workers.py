@@ -112,7 +112,7 @@ def test_a_worker_that_is_killed_comes_back(jobs: Jobs) -> None:
 def test_a_worker_that_leaks_is_killed_at_its_limit(jobs: Jobs) -> None:
     unit = f"jobs-worker@{jobs.current()}:celery:1.service"
     group = jobs.root(f"systemctl show --value --property=ControlGroup {unit}")
-    if not jobs.root(f"cat /sys/fs/cgroup{group}/memory.max", check=False):
+    if not jobs.root(f"cat '/sys/fs/cgroup{group}/memory.max'", check=False):
         pytest.skip("the machine gives its containers no memory controller")
     web = jobs.root("systemctl show --value --property=MainPID jobs-web@*.service")
     jobs.add("leak", 1, 0, 0)
