@@ -15,8 +15,8 @@ from typing import Any
 from testbed import server
 from visitor import Visitor
 
-# Seconds that anything on the server may take.
-PATIENCE = 150
+# Seconds that anything on a server may take; on an emulated one a worker alone needs minutes to start.
+PATIENCE, PATIENCE_WITH_MACHINES = 150, 900
 
 
 class Jobs:
@@ -107,9 +107,8 @@ class Jobs:
         lines = [line.split() for line in self.root(script).splitlines()]
         return {line[0]: float(line[line.index(f"{line[0]}:") + 1]) for line in lines}
 
-    @staticmethod
-    def wait_for(look: Callable[[], Any], right: Callable[[Any], bool] = bool) -> Any:
-        end = time.monotonic() + PATIENCE
+    def wait_for(self, look: Callable[[], Any], right: Callable[[Any], bool] = bool) -> Any:
+        end = time.monotonic() + (PATIENCE_WITH_MACHINES if server.is_vm(self.name) else PATIENCE)
         while not right(seen := look()):
             assert time.monotonic() < end, seen
             time.sleep(1)
