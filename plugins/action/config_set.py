@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
+from collections.abc import Callable
 
 from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleUndefinedVariable
 from ansible.module_utils.common.text.converters import to_bytes
@@ -14,9 +16,32 @@ from ansible.plugins.loader import lookup_loader
 
 from ansible_collections.groundcrew.django.plugins.module_utils._config_set import (
     ARGUMENT_SPEC,
+    ASK,
+    CONFIRM,
+    HOLD,
     argument_errors,
     literal_errors,
     pack_contents,
+)
+from ansible_collections.groundcrew.django.plugins.plugin_utils._connections import (
+    connected,
+    obstacle,
+    over_ssh,
+    user_and_port,
+)
+
+_NOT_BEFORE = (
+    "config_set {name}: nothing was touched. This change may close every other way in, and a fresh connection as "
+    "{user} does not succeed even before it: {wrong}. See that the server has a public key of {user} whose private "
+    "key you connect with, and that {user} may become root."
+)
+_TAKEN_BACK = (
+    "config_set {name}: with the new configuration no fresh connection as {user} succeeded: {wrong}. The server has "
+    "taken it back, and can be reached as before. Correct what was changed, and run this again."
+)
+_SHUT_OUT = (
+    "config_set {name}: with the new configuration no fresh connection as {user} succeeded: {wrong}. The server takes "
+    "it back by itself within two minutes, but does not answer as before yet: {still}. Run this again in a moment."
 )
 
 
@@ -41,10 +66,59 @@ class ActionModule(ActionBase):
         }
         # The contents travel apart from the other arguments, which Ansible repeats in the result and the server's log.
         files = [{**entry, "content": None, "vars": {}} for entry in args["files"]]
-        return self._execute_module(
-            module_name="groundcrew.django.config_set",
-            module_args={**args, "files": files, "_contents": pack_contents(contents)},
-            task_vars=task_vars,
+        sent = {**args, "files": files, "_contents": pack_contents(contents)}
+
+        def call(phase: str = "") -> dict[str, t.Any]:
+            step = {"_phase": phase} if phase else {}
+            result: dict[str, t.Any] = self._execute_module(
+                module_name="groundcrew.django.config_set", module_args={**sent, **step}, task_vars=task_vars
+            )
+            return result
+
+        if not args["reconnect"] or self._task.check_mode:
+            return call()
+        return self._held(args, call)
+
+    def _held(self, args: dict[str, t.Any], call: Callable[[str], dict[str, t.Any]]) -> dict[str, t.Any]:
+        """Make a change that stays only when a fresh connection succeeds before and after it."""
+        user, port, within = (args["reconnect"][key] for key in ("user", "port", "within"))
+        asked = call(ASK)
+        if asked.get("failed") or not asked.pop("pending", False):
+            return asked
+        # Who does not get in now will not afterwards.
+        wrong = obstacle(self, user, None) if args["reconnect"]["before"] and over_ssh(self) else ""
+        if wrong:
+            raise AnsibleActionFail(_NOT_BEFORE.format(name=args["name"], user=user or "you", wrong=wrong))
+        held = call(HOLD)
+        if held.get("failed"):
+            return held
+        held["reconnected"] = self._confirm(args["name"], user, port, within, call)
+        return held
+
+    def _confirm(
+        self, name: str, user: str | None, port: int | None, within: int, call: Callable[[str], dict[str, t.Any]]
+    ) -> dict[str, t.Any]:
+        """Come back over a fresh connection, and have the change stay."""
+        deadline = time.monotonic() + within
+        ways: list[tuple[str | None, int | None]] = [(user, None), (user, port)] if port else [(user, None)]
+        wrong = ""
+        # What is left then is the server's, which begins a moment earlier.
+        while time.monotonic() < deadline - within * 0.4:
+            for way in ways if over_ssh(self) else [(None, None)]:
+                wrong = obstacle(self, *way)
+                if wrong:
+                    continue
+                with connected(self, *way):
+                    confirmed = call(CONFIRM)
+                    if confirmed.get("failed"):
+                        raise AnsibleActionFail(confirmed["msg"])
+                    return dict(zip(("user", "port"), user_and_port(self), strict=True))
+            time.sleep(1)
+        self._display.display(f"config_set {name}: waiting until the server takes the change back")
+        time.sleep(max(0.0, deadline - time.monotonic()) + 5)
+        still = obstacle(self, None, None)
+        raise AnsibleActionFail(
+            (_TAKEN_BACK if not still else _SHUT_OUT).format(name=name, user=user or "you", wrong=wrong, still=still)
         )
 
     @staticmethod

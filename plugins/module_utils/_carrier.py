@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import pathlib
 import secrets
-import shutil
 import subprocess
 import sys
 import time
@@ -29,14 +27,12 @@ from collections.abc import Callable, Iterator, Mapping
 from ansible_collections.groundcrew.django.plugins.module_utils import _live
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._operator import BEAT
+from ansible_collections.groundcrew.django.plugins.module_utils._own_code import lay_down
 
 RUN = "/run/groundcrew"
 
 # Seconds between two looks at what the engine has written.
 INTERVAL = 0.05
-
-_OURS = "ansible_collections.groundcrew.django.plugins.module_utils."
-_START = f"import sys\n\nfrom {_OURS}_engine import main\n\nmain(*sys.argv[1:])\n"
 
 
 class Carrier:
@@ -109,7 +105,7 @@ class Carrier:
             "--setenv=LC_ALL=C.UTF-8",
             "--setenv=PYTHONUNBUFFERED=1",
             sys.executable,
-            str(install_engine(self.directory.parent)),
+            str(lay_down(self.directory.parent, "_engine")),
             self.app,
             operation,
         ]
@@ -119,35 +115,6 @@ class Carrier:
         if self.at_work() or "already" in done.stderr:
             return False
         raise ReleaseError("systemd does not start the unit of the deploy.", output=done.stderr)
-
-
-def install_engine(run: pathlib.Path) -> pathlib.Path:
-    """Lay this code down where it outlives the module call that brought it; returns the script to start."""
-    sources = {
-        name: _source_of(module)
-        for name, module in sorted(sys.modules.items())
-        if name.startswith(_OURS) and "." not in name.removeprefix(_OURS)
-    }
-    digest = hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:16]
-    directory = run / f"engine-{digest}"
-    if not directory.is_dir():
-        new = run / f"engine-{secrets.token_hex(8)}.new"
-        package = new.joinpath(*_OURS.rstrip(".").split("."))
-        package.mkdir(mode=0o700, parents=True)
-        for name, source in sources.items():
-            (package / f"{name.removeprefix(_OURS)}.py").write_text(source, "utf-8")
-        (new / "start.py").write_text(_START, "utf-8")
-        try:
-            new.rename(directory)
-        except OSError:  # another deploy was as quick
-            shutil.rmtree(new)
-    return directory / "start.py"
-
-
-def _source_of(module: t.Any) -> str:
-    """The text of a module, wherever it was loaded from: Ansible brings modules as an archive."""
-    text: str | bytes = module.__loader__.get_source(module.__name__)
-    return text.decode() if isinstance(text, bytes) else text
 
 
 def title(app: str, kind: str, who: str, why: str) -> str:

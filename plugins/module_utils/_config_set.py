@@ -93,11 +93,31 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             "logs": {"type": "list", "elements": "str", "default": []},
         },
     },
+    "reconnect": {
+        "type": "dict",
+        "options": {
+            "user": {"type": "str"},
+            "port": {"type": "int"},
+            "within": {"type": "int", "default": 60},
+            "before": {"type": "bool", "default": True},
+            "when_changed": {"type": "list", "elements": "str", "default": ["*"]},
+        },
+    },
 }
 
-# What only travels from the action plugin to the module: the rendered contents, as one opaque string. It is one string
-# and not the contents themselves because the values of a no_log option are blotted out of everything a module returns.
-MODULE_ARGUMENT_SPEC: dict[str, t.Any] = {**ARGUMENT_SPEC, "_contents": {"type": "str", "no_log": True}}
+# The steps of a change that has to be confirmed over a fresh connection.
+ASK, HOLD, CONFIRM = "ask", "hold", "confirm"
+
+# What only travels from the action plugin to the module: the step, and the rendered contents. These are one opaque
+# string because the values of a no_log option are blotted out of everything a module returns.
+MODULE_ARGUMENT_SPEC: dict[str, t.Any] = {
+    **ARGUMENT_SPEC,
+    "_contents": {"type": "str", "no_log": True},
+    "_phase": {"type": "str", "choices": [ASK, HOLD, CONFIRM]},
+}
+
+# Seconds in which a change has to be confirmed: a fresh connection takes some, and an owner who is locked out waits.
+SHORTEST_HOLD, LONGEST_HOLD = 20, 110
 
 
 class ConfigSetError(Exception):
@@ -172,6 +192,8 @@ class Wanted:
     validate: tuple[tuple[str, ...], ...] = ()
     commands: tuple[Command, ...] = ()
     units: tuple[WantedUnit, ...] = ()
+    hold: int = 0  # seconds in which a change of these has to be confirmed; 0: it needs nobody's word
+    held: tuple[str, ...] = ("*",)
 
 
 def pack_contents(contents: Mapping[str, bytes]) -> str:
@@ -259,6 +281,9 @@ def argument_errors(args: Mapping[str, t.Any]) -> list[str]:
             _confirm(unit["confirm"])
         except ValueError as error:
             errors.append(f"{where} ({unit['name']}): confirm: {error}")
+    reconnect = args["reconnect"]
+    if reconnect and not SHORTEST_HOLD <= reconnect["within"] <= LONGEST_HOLD:
+        errors.append(f"reconnect: within is {reconnect['within']}, not {SHORTEST_HOLD} to {LONGEST_HOLD} seconds")
     return errors
 
 
@@ -300,6 +325,8 @@ def wanted_from(args: Mapping[str, t.Any], contents: Mapping[str, bytes]) -> Wan
         validate=_argv_list(args["validate"]),
         commands=tuple(Command(tuple(c["argv"]), tuple(c["when_changed"])) for c in args["commands"]),
         units=units,
+        hold=args["reconnect"]["within"] if args["reconnect"] else 0,
+        held=tuple(args["reconnect"]["when_changed"]) if args["reconnect"] else ("*",),
     )
 
 

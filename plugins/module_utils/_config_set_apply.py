@@ -11,9 +11,13 @@ state      what may have been done                what the next call does about 
 writing    units stopped, files partly written    rolls back: old files, old state of the units
 written    all files; commands and units partly   completes: commands and units again, then confirms them
 undoing    anything                               rolls back
+held       everything                             rolls back: nobody has come back to confirm it
 =========  =====================================  ============================================================
 
 The journal is on disk before the first live write, and goes when the units are confirmed or everything is back.
+
+A change that may lock its owner out is held: before the first write, a timer is set on the server that rolls back, and
+only a fresh connection stops it.
 """
 
 from __future__ import annotations
@@ -41,10 +45,11 @@ from ansible_collections.groundcrew.django.plugins.module_utils._config_set impo
     WantedUnit,
     make_plan,
     manifest_paths,
+    matches,
 )
 from ansible_collections.groundcrew.django.plugins.module_utils._config_set_system import System
 
-WRITING, WRITTEN, UNDOING = "writing", "written", "undoing"
+WRITING, WRITTEN, UNDOING, HELD = "writing", "written", "undoing", "held"
 
 # Seconds between two looks at whether a change is live.
 CONFIRM_INTERVAL = 0.1
@@ -59,6 +64,7 @@ class Outcome:
     plan: Plan
     validated: bool = False
     recovered: dict[str, t.Any] | None = None
+    pending: bool = False  # the plan waits for the call that carries it out
 
 
 # ------------------------------------------------------------------------------------------------------------ journal
@@ -140,6 +146,7 @@ class Journal:
     def remove(self) -> None:
         # The journal itself first: what is left without it is only litter.
         self.system.commit(f"{self.directory}/journal.json", ABSENT)
+        self.system.disarm(self.name)
         self.clear(self.system, self.name)
 
     @staticmethod
@@ -177,8 +184,11 @@ def _unit(about: dict[str, t.Any]) -> WantedUnit:
 # ----------------------------------------------------------------------------------------------------------- converge
 
 
-def converge(system: System, wanted: Wanted, check_mode: bool) -> Outcome:
-    """Brings the server to the wanted set, or says in check mode what that would change."""
+def converge(system: System, wanted: Wanted, check_mode: bool, ask: bool = False) -> Outcome:
+    """Brings the server to the wanted set, or says in check mode what that would change.
+
+    :param ask: Leave a change that is held to another call; finish what an earlier one has left, and validate.
+    """
     if not check_mode:
         system.make_state()
     with system.lock(wanted.name, check_mode):
@@ -191,8 +201,15 @@ def converge(system: System, wanted: Wanted, check_mode: bool) -> Outcome:
         if check_mode or not (plan.steps or plan.units):
             return Outcome(plan, recovered=recovered)
         validated = validate(system, wanted, plan)
-        apply(system, wanted.name, plan)
-        return Outcome(plan, validated=validated, recovered=recovered)
+        hold = wanted.hold if holds(wanted, plan) else 0
+        if not (hold and ask):
+            apply(system, wanted.name, plan, hold)
+        return Outcome(plan, validated=validated, recovered=recovered, pending=bool(hold and ask))
+
+
+def holds(wanted: Wanted, plan: Plan) -> bool:
+    """Whether a change may lock out whoever makes it. Units alone count where everything does."""
+    return any(matches(step.path, wanted.held) for step in plan.changes) or (bool(plan.units) and "*" in wanted.held)
 
 
 def manifest_path(system: System, name: str) -> str:
@@ -240,12 +257,14 @@ def validate(system: System, wanted: Wanted, plan: Plan) -> bool:
     return True
 
 
-def apply(system: System, name: str, plan: Plan) -> None:
+def apply(system: System, name: str, plan: Plan, hold: int = 0) -> None:
     try:
         journal = Journal.begin(system, name, plan)
     except OSError as error:
         raise ConfigSetError(f"nothing was touched: the journal cannot be written: {_reason(error)}") from error
     try:
+        if hold:
+            system.arm(name, hold)
         for unit in plan.units:
             for verb in unit.first:
                 systemctl(system, verb, unit.unit.name)
@@ -259,9 +278,32 @@ def apply(system: System, name: str, plan: Plan) -> None:
         _give_up(journal, plan.steps, str(error) if isinstance(error, ActionFailed) else _reason(error), exposed=False)
     try:
         finish(journal)
-    except ActionFailed as error:
-        _give_up(journal, plan.steps, str(error), exposed=True)
+        if hold:
+            journal.mark(HELD)
+            system.arm(name, hold)  # anew: what came before took its time
+            return
+    except (OSError, ActionFailed) as error:
+        _give_up(journal, plan.steps, str(error) if isinstance(error, ActionFailed) else _reason(error), exposed=True)
     journal.remove()
+
+
+def confirm(system: System, name: str) -> None:
+    """Somebody has come back over a fresh connection: what is held stays."""
+    with system.lock(name):
+        journal = Journal.find(system, name)
+        if journal is None or journal.state != HELD:
+            raise ConfigSetError("nothing is held any more: it came too late, and the old state is back")
+        journal.remove()
+
+
+def revert(system: System, name: str) -> list[str]:
+    """Nobody has come back in time; returns what could not be put back."""
+    with system.lock(name):
+        journal = Journal.find(system, name)
+        if journal is None:
+            system.disarm(name)
+            return []
+        return undo(journal, exposed=True)
 
 
 def finish(journal: Journal) -> None:

@@ -12,9 +12,12 @@ import errno
 import fcntl
 import grp
 import os
+import pathlib
 import pwd
+import shutil
 import stat
 import subprocess
+import sys
 import time
 import typing as t
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,11 +31,14 @@ from ansible_collections.groundcrew.django.plugins.module_utils._config_set impo
     Step,
     Unit,
 )
+from ansible_collections.groundcrew.django.plugins.module_utils._own_code import lay_down
 
 # Seconds after which a validator hangs rather than works.
 VALIDATION_TIMEOUT = 120
 # Seconds to wait for another call that works on the same set. It may be restarting a database.
 LOCK_TIMEOUT = 300
+
+SYSTEMD = "/etc/systemd/system"
 
 _CLONE_NEWNS = 0x00020000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 4096, 16384, 1 << 18
@@ -249,6 +255,33 @@ class System:
             return Result(124, stderr=f"{argv[0]} did not end within {timeout:.0f} s")
         return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
+    def arm(self, name: str, seconds: int) -> None:
+        """Have systemd take a set back after some seconds, whatever becomes of this process, and of this boot."""
+        script = lay_down(pathlib.Path(self.state_directory, "revert", name), "_config_set_revert")
+        unit = _revert_unit(name)
+        about = f"[Unit]\nDescription=Take back the config set {name}, because nobody has confirmed it\n\n"
+        # A restart in between starts the timer anew, because it is among those of the boot.
+        timer = f"[Timer]\nOnActiveSec={seconds}\nAccuracySec=100ms\n\n[Install]\nWantedBy=timers.target\n"
+        service = f"[Service]\nType=oneshot\nExecStart={sys.executable} {script} {name}\n"
+        for suffix, text in (("service", service), ("timer", timer)):
+            pathlib.Path(f"{SYSTEMD}/{unit}.{suffix}").write_text(about + text, "utf-8")
+        for argv in (["daemon-reload"], ["--quiet", "enable", f"{unit}.timer"], ["restart", f"{unit}.timer"]):
+            done = self.run(["systemctl", *argv])
+            if done.rc != 0:
+                raise ActionFailed(f"systemctl {' '.join(argv)} failed (exit status {done.rc}):\n{done.words}")
+
+    def disarm(self, name: str) -> None:
+        """Let what stands stay."""
+        unit = _revert_unit(name)
+        if not os.path.exists(f"{SYSTEMD}/{unit}.timer"):
+            return
+        self.run(["systemctl", "--quiet", "disable", "--now", f"{unit}.timer"])
+        for suffix in ("service", "timer"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{SYSTEMD}/{unit}.{suffix}")
+        shutil.rmtree(f"{self.state_directory}/revert/{name}", ignore_errors=True)
+        self.run(["systemctl", "daemon-reload"])
+
     def run_staged(self, argv: Sequence[str], steps: Iterable[Step]) -> Result:
         """Runs a program that sees the steps as done, while nobody else does.
 
@@ -373,6 +406,10 @@ def _sync_directory(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _revert_unit(name: str) -> str:
+    return f"groundcrew-revert-{name}"
 
 
 def _user_name(number: int) -> str:

@@ -187,9 +187,42 @@ options:
         type: list
         elements: str
         default: []
+  reconnect:
+    description:
+      - The change may lock out whoever makes it, as one of sshd or of a firewall may. It is made only when a fresh
+        connection succeeds before it, and it stays only when another one, made after it, confirms it. Otherwise the
+        server itself takes it back, also when nobody is connected any more, and after a restart.
+      - Where the connection is none of C(ssh), the same connection confirms it.
+    type: dict
+    suboptions:
+      user:
+        description: Who has to get in; by default the user of the present connection. He needs to become root.
+        type: str
+      port:
+        description: Where sshd listens after the change, in case that the present port does not lead there.
+        type: int
+      within:
+        description: Seconds after which an unconfirmed change is taken back, 20 to 110.
+        type: int
+        default: 60
+      before:
+        description: Whether a fresh connection has to succeed before it, too. Not where the change itself lets the user in.
+        type: bool
+        default: true
+      when_changed:
+        description:
+          - Shell patterns of paths, by default of all. Only a change of one that matches has to be confirmed. An asterisk
+            also matches slashes.
+        type: list
+        elements: str
+        default: ["*"]
   _contents:
     description: The rendered files on their way from the controller. Only the action plugin may set it.
     type: str
+  _phase:
+    description: The step of a change with O(reconnect). Only the action plugin may set it.
+    type: str
+    choices: [ask, hold, confirm]
 extends_documentation_fragment:
   - groundcrew.django._attributes
 attributes:
@@ -248,6 +281,16 @@ EXAMPLES = r"""
       - {copy: groundcrew.conf, dest: /etc/sysusers.d/groundcrew.conf}
     commands:
       - {argv: [systemd-sysusers], when_changed: [/etc/sysusers.d/groundcrew.conf]}
+
+- name: Let sshd listen on another port, and take that back unless it can be reached there
+  groundcrew.django.config_set:
+    name: sshd
+    files:
+      - {content: "Port 2222\n", dest: /etc/ssh/sshd_config.d/10-port.conf}
+    validate: [sshd, -t]
+    units:
+      - {name: ssh.service, on_change: reload}
+    reconnect: {port: 2222}
 
 - name: Remove the timer
   groundcrew.django.config_set:
@@ -313,6 +356,18 @@ recovered:
       description: Why a call that had written all files was rolled back nevertheless.
       type: str
   sample: {"found": "written", "outcome": "completed", "files": ["/etc/nginx/nginx.conf"], "reason": ""}
+reconnected:
+  description: The user and the port of the connection that confirmed the change.
+  returned: when O(reconnect) is given and something changed
+  type: dict
+  contains:
+    user:
+      description: Who got in; null for whom the SSH configuration names.
+      type: str
+    port:
+      description: By which port; null for the one that the SSH configuration names.
+      type: int
+  sample: {"user": "admin", "port": 22}
 rolled_back:
   description: Whether the failed change was taken back as a whole.
   returned: failure, once files or units had been touched
@@ -330,7 +385,11 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
+# The last one is never called here, but what is loaded is what is laid down for the timer.
+from ansible_collections.groundcrew.django.plugins.module_utils import _config_set_revert  # noqa: F401
 from ansible_collections.groundcrew.django.plugins.module_utils._config_set import (
+    ASK,
+    CONFIRM,
     MODULE_ARGUMENT_SPEC,
     ConfigSetError,
     file_diff,
@@ -339,7 +398,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils._config_set impo
     unpack_contents,
     wanted_from,
 )
-from ansible_collections.groundcrew.django.plugins.module_utils._config_set_apply import converge
+from ansible_collections.groundcrew.django.plugins.module_utils._config_set_apply import confirm, converge
 from ansible_collections.groundcrew.django.plugins.module_utils._config_set_system import System
 
 
@@ -347,9 +406,13 @@ def main() -> None:
     module = AnsibleModule(argument_spec=MODULE_ARGUMENT_SPEC, supports_check_mode=True)
     if os.geteuid() != 0:
         module.fail_json(msg="config_set needs to be root on the server: set become")
+    phase = module.params["_phase"]
     wanted = wanted_from(module.params, unpack_contents(module.params["_contents"]))
     try:
-        outcome = converge(System(), wanted, module.check_mode)
+        if phase == CONFIRM:
+            confirm(System(), wanted.name)
+            module.exit_json(changed=True)
+        outcome = converge(System(), wanted, module.check_mode, ask=phase == ASK)
     except ConfigSetError as error:
         module.fail_json(msg=f"config_set {wanted.name}: {error}", **error.details)
     except OSError as error:
@@ -366,6 +429,8 @@ def main() -> None:
         "validated": outcome.validated,
         "recovered": outcome.recovered,
     }
+    if phase == ASK:
+        result["pending"] = outcome.pending
     if module._diff:
         result["diff"] = [file_diff(step) for step in outcome.plan.changes]
     module.exit_json(**result)

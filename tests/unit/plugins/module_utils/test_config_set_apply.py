@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import grp
 import os
@@ -31,9 +32,11 @@ from ansible_collections.groundcrew.django.plugins.module_utils._config_set impo
 )
 from ansible_collections.groundcrew.django.plugins.module_utils._config_set_apply import (
     _not_live,
+    confirm,
     converge,
     manifest_path,
     recover,
+    revert,
 )
 from ansible_collections.groundcrew.django.plugins.module_utils._config_set_system import Result, System, temporary
 
@@ -70,6 +73,7 @@ class Server(System):
         self.failing: dict[str, str] = {}  # a command, or "prepare /path" -> what is wrong with it
         self.broken = ""  # a content with which a service does not reload, and does not say so
         self.time = 0.0
+        self.armed: tuple[str, int] | None = None
 
     # What stands, for comparison. Our own book-keeping apart.
     def files(self) -> dict[str, str]:
@@ -140,6 +144,13 @@ class Server(System):
 
     def run_staged(self, argv: t.Sequence[str], steps: t.Any) -> Result:
         return self.run(argv)
+
+    def arm(self, name: str, seconds: int) -> None:
+        self.effect()
+        self.armed = (name, seconds)
+
+    def disarm(self, name: str) -> None:
+        self.armed = None
 
     def _systemctl(self, verb: str, service: Service) -> None:
         if verb in ("enable", "disable"):
@@ -544,6 +555,84 @@ def test_killed_at_every_effect(tmp_path: Path):
     # Each stage was met, in this order.
     assert list(dict.fromkeys(found)) == ["none", "writing", "written"]
     assert found[-1] == "none"
+
+
+# ----------------------------------------------------------------------------------------------------------- held
+
+
+def held_set(root: Path) -> Wanted:
+    return dataclasses.replace(new_set(root), hold=60)
+
+
+def test_a_held_change_stays_when_it_is_confirmed(server: Server):
+    asked = converge(server, held_set(server.root), check_mode=False, ask=True)
+    assert asked.pending
+    assert asked.validated
+    assert server.armed is None
+    converge(server, held_set(server.root), check_mode=False)
+    new = state(server)
+    assert server.armed == ("x", 60)
+    confirm(server, "x")
+    assert server.armed is None
+    assert state(server) == new
+    assert_live(server)
+    assert not converge(server, held_set(server.root), check_mode=False, ask=True).plan.changed
+    assert server.armed is None
+    with pytest.raises(ConfigSetError, match="nothing is held any more"):
+        confirm(server, "x")
+
+
+@pytest.mark.parametrize("by", ["the timer", "the next call"])
+def test_a_held_change_that_nobody_confirms_is_taken_back(server: Server, by: str):
+    old = state(server)
+    converge(server, held_set(server.root), check_mode=False)
+    assert state(server) != old
+    if by == "the timer":
+        assert revert(server, "x") == []
+    else:
+        recovered = recover(server, "x", check_mode=False)
+        assert recovered
+        assert recovered["found"] == "held"
+    assert server.armed is None
+    assert state(server) == old
+    assert_live(server)
+    with pytest.raises(ConfigSetError, match="nothing is held any more"):
+        confirm(server, "x")
+    assert revert(server, "x") == [], "a timer that comes too late"
+
+
+def test_only_what_is_named_is_held(server: Server):
+    wanted = dataclasses.replace(held_set(server.root), held=(f"{server.root}/elsewhere/*",))
+    outcome = converge(server, wanted, check_mode=False, ask=True)
+    assert (outcome.plan.changed, outcome.pending, server.armed) == (True, False, None)
+    assert not converge(server, wanted, check_mode=False, ask=True).plan.changed
+
+
+def test_killed_at_every_effect_of_a_held_change(tmp_path: Path):
+    """Once a file has changed, or a unit, a timer is set that takes it back."""
+    old, _new, effects = old_and_new(tmp_path / "reference")
+    for kill_at in range(1, effects + 3):
+        root = tmp_path / str(kill_at)
+        root.mkdir()
+        server = prepared(root)
+        server.kill_at = kill_at
+        with contextlib.suppress(Killed):
+            converge(server, held_set(root), check_mode=False)
+        server.kill_at = 0
+        assert server.armed or state(server) == old
+        revert(server, "x")
+        assert state(server) == old, kill_at
+        assert server.armed is None
+        assert_live(server)
+
+
+def test_a_held_change_that_fails_leaves_no_timer(server: Server):
+    before = state(server)
+    server.broken = "new a"
+    with pytest.raises(ConfigSetError, match="The old files are back"):
+        converge(server, held_set(server.root), check_mode=False)
+    assert server.armed is None
+    assert state(server) == before
 
 
 def test_killed_at_every_effect_of_taking_back(tmp_path: Path):
