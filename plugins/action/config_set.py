@@ -23,6 +23,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils._config_set impo
     literal_errors,
     pack_contents,
 )
+from ansible_collections.groundcrew.django.plugins.module_utils._first_contact import is_refusal_of_user
 from ansible_collections.groundcrew.django.plugins.plugin_utils._connections import (
     connected,
     obstacle,
@@ -101,24 +102,30 @@ class ActionModule(ActionBase):
         """Come back over a fresh connection, and have the change stay."""
         deadline = time.monotonic() + within
         ways: list[tuple[str | None, int | None]] = [(user, None), (user, port)] if port else [(user, None)]
-        wrong = ""
-        # What is left then is the server's, which begins a moment earlier.
-        while time.monotonic() < deadline - within * 0.4:
+        wrong: dict[str, None] = {}
+        refusals = 0
+        # What is left then is the server's, which begins a moment earlier. Who is refused twice will not be let in
+        # later, and sshd keeps out for a while who tries too often.
+        while refusals < 2 and time.monotonic() < deadline - within * 0.4:
             for way in ways if over_ssh(self) else [(None, None)]:
-                wrong = obstacle(self, *way)
-                if wrong:
+                said = obstacle(self, *way)
+                if said:
+                    wrong[said] = None
+                    refusals += is_refusal_of_user(said)
                     continue
                 with connected(self, *way):
                     confirmed = call(CONFIRM)
                     if confirmed.get("failed"):
                         raise AnsibleActionFail(confirmed["msg"])
                     return dict(zip(("user", "port"), user_and_port(self), strict=True))
-            time.sleep(1)
+            time.sleep(2)
         self._display.display(f"config_set {name}: waiting until the server takes the change back")
         time.sleep(max(0.0, deadline - time.monotonic()) + 5)
         still = obstacle(self, None, None)
         raise AnsibleActionFail(
-            (_TAKEN_BACK if not still else _SHUT_OUT).format(name=name, user=user or "you", wrong=wrong, still=still)
+            (_TAKEN_BACK if not still else _SHUT_OUT).format(
+                name=name, user=user or "you", wrong="; ".join(wrong), still=still
+            )
         )
 
     @staticmethod

@@ -114,7 +114,7 @@ def no_way_in(address: str, tried: Iterable[tuple[str | None, int | None, str]],
     """Every attempt with the reason, and the cure."""
     lines = [f"{who or me or 'you'}, port {port or 22}: {said}" for who, port, said in tried]
     return (
-        f"there is no way into {address}. {'; '.join(lines)}. Set ansible_user (and ansible_port) in the inventory to what "
-        "the provider tells, give the key with --private-key or the password with --ask-pass, and see with ssh that it "
-        "works."
+        f"there is no way into {address}. {'; '.join(lines)}. Set ansible_user (and ansible_port) in the inventory to "
+        "what the provider tells, give the key with --private-key or the password with --ask-pass, and see with ssh "
+        "that it works."
     )

@@ -206,13 +206,13 @@ options:
         type: int
         default: 60
       before:
-        description: Whether a fresh connection has to succeed before it, too. Not where the change itself lets the user in.
+        description: Whether a fresh connection has to succeed before it, too; not where the change lets the user in.
         type: bool
         default: true
       when_changed:
         description:
-          - Shell patterns of paths, by default of all. Only a change of one that matches has to be confirmed. An asterisk
-            also matches slashes.
+          - Shell patterns of paths, by default of all. Only a change of one that matches has to be confirmed. An
+            asterisk also matches slashes.
         type: list
         elements: str
         default: ["*"]

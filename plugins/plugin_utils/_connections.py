@@ -84,4 +84,4 @@ def obstacle(action: ActionBase, user: str | None, port: int | None) -> str:
 def reason(words: str) -> str:
     """What ssh said, without what it says every time."""
     lines = [re.sub(_NOISE, "", line).strip() for line in words.replace("\r", "").splitlines()]
-    return " ".join(line for line in lines if line) or "no answer"
+    return " ".join(line for line in lines if line).rstrip(".") or "no answer"
