@@ -29,7 +29,7 @@ server: ## Boot a bare test server [NAME=server] [DISTRO=bookworm|trixie]; print
 server-down: ## Remove a test server [NAME=server]
 	@$(TESTBED) down $(NAME)
 
-test: lint sanity unit molecule ## Run everything that CI runs; `make molecule SCENARIO=processes` and `make vm` are longer
+test: lint sanity unit molecule ## Run everything that CI runs; `make vm` takes longer still
 
 lint: .cache/venv-2.19/.ready ## Check style and types: ansible-lint, yamllint, ruff, mypy
 	@$(BIN)/python tools/checks.py lint

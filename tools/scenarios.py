@@ -17,9 +17,9 @@ LOGS = CACHE / "logs"
 # A server with a database and an app takes about a gibibyte while a package of its compiles.
 MEMORY_EACH = 3 * 2**30
 # These begin first, so that none of them runs on alone in the end.
-LONGEST = ("deploys", "migrations", "projects", "default", "nginx")
-# These take half an hour each, too long for every change.
-BY_NAME = ("machine", "processes")
+LONGEST = ("deploys", "processes", "migrations", "projects", "default", "nginx")
+# An emulated machine takes half an hour, too long for every change.
+BY_NAME = ("machine",)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,11 @@ def side_by_side() -> int:
     return max(1, min(os.cpu_count() or 1, memory // MEMORY_EACH))
 
 
-def run(name: str) -> Outcome:
+def run(name: str, beside: str) -> Outcome:
+    """Run a scenario.
+
+    :param beside: "all", or "some" that were asked for by name; then the longest ones do all that they can.
+    """
     log = LOGS / f"{name}.log"
     started = time.monotonic()
     # molecule keeps its state per scenario; a run that was killed must not make the next one skip a step.
@@ -53,6 +57,7 @@ def run(name: str) -> Outcome:
         "ANSIBLE_COLLECTIONS_PATH": str(CACHE / "collections"),
         "MOLECULE_GLOB": "molecule/*/molecule.yml",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "GROUNDCREW_SCENARIOS": beside,
         "PY_COLORS": "0",
         "ANSIBLE_FORCE_COLOR": "0",
     }
@@ -81,7 +86,7 @@ def main(wanted: list[str]) -> int:
         f"running {len(chosen)} scenarios, {side_by_side()} side by side; logs in {LOGS.relative_to(ROOT)}", flush=True
     )
     with ThreadPoolExecutor(side_by_side()) as pool:
-        outcomes = list(pool.map(run, chosen))
+        outcomes = list(pool.map(lambda name: run(name, "some" if wanted else "all"), chosen))
     failed = [outcome for outcome in outcomes if not outcome.passed]
     for outcome in failed:
         tail = outcome.log.read_text(errors="replace").splitlines()[-80:]

@@ -116,7 +116,9 @@ def test_a_worker_that_leaks_is_killed_at_its_limit(jobs: Jobs) -> None:
         pytest.skip("the machine gives its containers no memory controller")
     web = jobs.root("systemctl show --value --property=MainPID jobs-web@*.service")
     jobs.add("leak", 1, 0, 0)
-    jobs.wait_for(lambda: jobs.root("journalctl --boot --unit='jobs-worker@*' --grep='OOM killer' --quiet", check=False))
+    jobs.wait_for(
+        lambda: jobs.root("journalctl --boot --unit='jobs-worker@*' --grep='OOM killer' --quiet", check=False)
+    )
     jobs.wait_for(lambda: len(jobs.workers()) == 5)
     assert jobs.root("systemctl show --value --property=MainPID jobs-web@*.service") == web
 

@@ -1,0 +1,248 @@
+"""The way in: the admin user's alone, found by every run, and open again by itself after whoever closes it.
+
+What is seen from outside is seen from this machine, at the server's own address; what is looked at on the server does not
+go by SSH.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from again import command
+from testbed import engine, server
+
+CONVERGE = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"], "converge.yml")
+STRANGER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHcwWJ0oDf6Wn4iVtqUPp7VyZ5Q0mHnJrG1YxqPZQxXt stranger@example.com"
+ELSEWHERE = ["203.0.113.0/24"]
+# Root is kept out; a change that nobody confirms is taken back as soon as that is possible.
+WANTED = {"host_ssh_root_login": False, "host_access_hold": 20}
+
+
+class Owner:
+    """Whoever runs the playbooks, and knows the server by its address alone."""
+
+    def __init__(self, host: Any, folder: Path) -> None:
+        self.host = host
+        self.name = host.backend.get_hostname()
+        self.address = address_of(self.name)
+        self.known_hosts = folder / "known_hosts"
+        self.inventory = folder / "hosts.yml"
+        self.inventory.write_text(
+            f"all:\n  hosts:\n    {self.name}:\n      ansible_host: {self.address}\n      ansible_user: root\n"
+            f"      ansible_ssh_private_key_file: {server.KEY}\n"
+            f"      ansible_ssh_common_args: -o IdentitiesOnly=yes -o UserKnownHostsFile={self.known_hosts}"
+            " -o StrictHostKeyChecking=accept-new\n"
+        )
+
+    def run(self, **changed: Any) -> dict[str, Any]:
+        """What subprocess needs to run the scenario's playbook with some variables changed."""
+        found = command(self.host, CONVERGE, f"--inventory={self.inventory}", **{**WANTED, **changed})
+        found["args"] = [word for word in found["args"] if "MOLECULE" not in word]
+        # The inventory of molecule knows another address.
+        found["args"] = [found["args"][0], *found["args"][2:]]
+        return found
+
+    def converge(self, *, fails: bool = False, **changed: Any) -> str:
+        done = subprocess.run(**self.run(**changed), capture_output=True, check=False)
+        said = str(done.stdout + done.stderr)
+        assert bool(done.returncode) == fails, said
+        return " ".join(said.split())
+
+    def ssh(self, user: str, *words: str, port: int = 22) -> subprocess.CompletedProcess[str]:
+        options = ["BatchMode=yes", "IdentitiesOnly=yes", "ConnectTimeout=5", "StrictHostKeyChecking=no"]
+        options += ["UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ControlPath=none"]
+        argv = ["ssh", "-i", str(server.KEY), "-p", str(port), *(f"-o{option}" for option in options)]
+        return subprocess.run(
+            [*argv, f"{user}@{self.address}", *words], capture_output=True, text=True, check=False, timeout=30
+        )
+
+    def gets_in(self, user: str = "admin", port: int = 22) -> bool:
+        return self.ssh(user, "sudo true" if user != "root" else "true", port=port).returncode == 0
+
+    def root(self, script: str, *, check: bool = True) -> str:
+        return server.root(self.name, script, check=check)
+
+
+def address_of(name: str) -> str:
+    """The server's own address, by which every port of it can be reached."""
+    state = engine.inspect(server.container(name))
+    assert state
+    return str(state["NetworkSettings"]["Networks"][engine.NETWORK]["IPAddress"])
+
+
+def wait(condition: Callable[[], bool], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while not (seen := condition()) and time.monotonic() < end:
+        time.sleep(1)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def owner(host: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owner]:
+    owner = Owner(host, tmp_path_factory.mktemp("owner"))
+    owner.converge()
+    yield owner
+    # The other tests look into the server as root.
+    owner.converge(host_ssh_root_login=True)
+
+
+def test_the_admin_user_gets_in_and_nobody_else(owner: Owner) -> None:
+    assert owner.gets_in()
+    refused = owner.ssh("root", "true")
+    assert refused.returncode == 255
+    assert "Permission denied (publickey)" in refused.stderr
+    assert not owner.gets_in("www-data")
+
+
+def test_a_run_finds_its_way_and_changes_nothing(owner: Owner) -> None:
+    said = owner.converge()
+    assert "changed=0" in said
+    assert "unreachable=0" in said
+
+
+def test_the_keys_are_those_that_are_wanted(owner: Owner) -> None:
+    owner.root(
+        f"install -d -m 700 -o admin -g admin /home/admin/.ssh; echo '{STRANGER}' >>/etc/ssh/authorized_keys.d/admin"
+    )
+    said = owner.converge(host_admin_keys=[f"{server.KEY}.pub"])
+    assert "changed=1" in said
+    assert "stranger" not in owner.root("cat /etc/ssh/authorized_keys.d/admin")
+
+
+def test_what_sshd_does_is_what_was_written(owner: Owner) -> None:
+    # cloud-init's own file, which comes later in the order and so loses.
+    owner.root("echo 'PasswordAuthentication yes' >/etc/ssh/sshd_config.d/50-cloud-init.conf; systemctl reload ssh")
+    effective = owner.root("sshd -T -C user=admin,host=x,addr=192.0.2.1")
+    owner.root("rm /etc/ssh/sshd_config.d/50-cloud-init.conf; systemctl reload ssh")
+    for line in ("passwordauthentication no", "permitrootlogin no", "x11forwarding no", "allowusers admin"):
+        assert line in effective.splitlines()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"host_admin_keys": [STRANGER]},
+        {"host_firewall_ssh_from": ELSEWHERE},
+        {"host_ssh_settings": {"AllowUsers": "somebody-else"}},
+    ],
+    ids=["a stranger's key", "a firewall without us", "other users"],
+)
+def test_a_lock_out_heals_itself(owner: Owner, change: dict[str, Any]) -> None:
+    files = "cat /etc/ssh/authorized_keys.d/* /etc/ssh/sshd_config.d/* /etc/groundcrew/firewall.nft | sha256sum"
+    before = owner.root(files)
+    said = owner.converge(fails=True, **change)
+    assert "The server has taken it back, and can be reached as before" in said
+    assert owner.root(files) == before
+    assert owner.gets_in()
+    assert owner.root("ls /etc/systemd/system | grep groundcrew-revert", check=False) == ""
+    assert "changed=0" in owner.converge()
+
+
+def test_what_sshd_rejects_never_stands(owner: Owner) -> None:
+    said = owner.converge(fails=True, host_ssh_settings={"Colour": "blue"})
+    assert "nothing was touched" in said
+    assert "Bad configuration option: Colour" in said
+    assert owner.gets_in()
+
+
+@pytest.mark.parametrize("after", ["", "systemctl reboot"], ids=["killed", "killed, and the server restarted"])
+def test_a_run_that_dies_in_the_middle_is_taken_back(owner: Owner, after: str) -> None:
+    run = owner.run(host_firewall_ssh_from=ELSEWHERE)
+    with subprocess.Popen(
+        **run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as operator:
+        armed = "test -e /etc/systemd/system/groundcrew-revert-access.timer && grep -q 203.0.113 /etc/groundcrew/firewall.nft"
+        assert wait(lambda: owner.root(f"{armed} && echo yes", check=False) == "yes", 90)
+        os.killpg(operator.pid, signal.SIGKILL)
+    assert not owner.gets_in()
+    if after:
+        owner.root(after, check=False)
+    assert wait(owner.gets_in, 120)
+    assert "changed=0" in owner.converge()
+
+
+def test_sshd_moves_to_another_port_and_back(owner: Owner) -> None:
+    owner.converge(host_ssh_port=2200)
+    assert owner.gets_in(port=2200)
+    assert not owner.gets_in(port=22)
+    assert "changed=0" in owner.converge(host_ssh_port=2200)
+    # Who asks by the old port is let in again only after this.
+    owner.inventory.write_text(
+        owner.inventory.read_text().replace("ansible_user: root", "ansible_user: root\n      ansible_port: 2200")
+    )
+    owner.converge()
+    owner.inventory.write_text(re.sub(r"\n +ansible_port: 2200", "", owner.inventory.read_text()))
+    assert owner.gets_in()
+
+
+def test_a_changed_host_key_is_explained(owner: Owner) -> None:
+    right = owner.known_hosts.read_text()
+    wrong = re.sub(
+        r"(ssh-ed25519 AAAA\S{30})\S", lambda found: f"{found[1]}{'A' if found[0][-1] != 'A' else 'B'}", right
+    )
+    assert wrong != right
+    owner.known_hosts.write_text(wrong)
+    try:
+        said = owner.converge(fails=True)
+    finally:
+        owner.known_hosts.write_text(right)
+    assert f"ssh-keygen -f {owner.known_hosts} -R '{owner.address}'" in said
+
+
+def test_a_port_that_an_app_opens_is_not_reached(owner: Owner) -> None:
+    owner.root("systemd-run --quiet --unit=opened python3 -m http.server 8000")
+    try:
+        assert wait(lambda: owner.root("ss -Hltn sport = :8000") != "", 30)
+        reached = subprocess.run(
+            ["curl", "--max-time", "3", f"http://{owner.address}:8000/"], capture_output=True, check=False
+        )
+        assert reached.returncode == 28  # no answer at all
+        owner.converge(host_firewall_rules=[{"ports": [80, 443]}, {"ports": [8000], "from": ["0.0.0.0/0"]}])
+        reached = subprocess.run(
+            ["curl", "--max-time", "3", f"http://{owner.address}:8000/"], capture_output=True, check=False
+        )
+        assert reached.returncode == 0
+        owner.converge()
+    finally:
+        owner.root("systemctl stop opened")
+
+
+def test_other_peoples_tables_are_left_alone(owner: Owner) -> None:
+    owner.root("nft add table ip theirs; nft 'add chain ip theirs docker'")
+    owner.converge(host_firewall_rules=[])
+    owner.root("systemctl restart groundcrew-firewall")
+    assert "chain docker" in owner.root("nft list table ip theirs")
+    owner.root("nft delete table ip theirs")
+    owner.converge()
+
+
+def test_switched_off_they_leave_no_trace(owner: Owner) -> None:
+    owner.converge(host_ssh=False, host_firewall=False, host_admin_user="")
+    assert (
+        owner.root(
+            "ls /etc/ssh/sshd_config.d /etc/sudoers.d /etc/ssh/authorized_keys.d | grep -i groundcrew", check=False
+        )
+        == ""
+    )
+    assert owner.root("ls /etc/systemd/system /etc/groundcrew | grep -i 'firewall'", check=False) == ""
+    assert owner.root("nft list ruleset | grep -c groundcrew", check=False) == "0"
+    assert owner.gets_in("root")
+    owner.converge()
+    assert owner.gets_in()
+
+
+def test_an_image_without_python_gets_it(owner: Owner) -> None:
+    owner.root(
+        "apt-get -qq update; DEBIAN_FRONTEND=noninteractive apt-get -qq -y purge python3-minimal >/dev/null 2>&1"
+    )
+    assert owner.root("command -v python3", check=False) == ""
+    assert "installing python3" in owner.converge()
+    assert owner.root("command -v python3") == "/usr/bin/python3"
