@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from testbed import pebble, server
-from testbed.system import CACHE, ROOT, TestbedError, run, write
+from testbed.system import CACHE, ROOT, TestbedError, write
 
 NAME = "demo"
 # Browsers and curl take names under .localhost for this machine without asking any DNS.
@@ -71,12 +71,12 @@ def summary(seconds: float) -> None:
     url = f"https://{DOMAIN}" if port == 443 else f"https://{DOMAIN}:{port}"
     roots = pebble.ROOTS.relative_to(ROOT)
     curl = f"curl --cacert {roots} --resolve {DOMAIN}:{port}:{address} {url}/"
-    release = run("ssh", "-F", str(server.folder(NAME) / "ssh_config"), NAME, "readlink /srv/guestbook/current")
+    release = server.root(NAME, "readlink /srv/guestbook/current")
     print(
         f"""
 {url} is live: a bare Debian server {seconds:.0f} seconds ago.
 
-  Release   {release.strip().rpartition("/")[2]}
+  Release   {release.rpartition("/")[2]}
   Trust     {roots} (Pebble's root, made for this demo: give it to a browser that you throw away)
             {curl}
   Describes .cache/demo/group_vars/all.yml

@@ -80,7 +80,8 @@ def _down(arguments: argparse.Namespace) -> None:
 
 def _ssh(arguments: argparse.Namespace) -> int:
     config = server.folder(arguments.name) / "ssh_config"
-    return subprocess.run(["ssh", "-F", str(config), arguments.name, *arguments.command], check=False).returncode
+    argv = ["ssh", "-F", str(config), "-l", server.login(arguments.name), arguments.name, *arguments.command]
+    return subprocess.run(argv, check=False).returncode
 
 
 def _pebble(arguments: argparse.Namespace) -> None:

@@ -1,0 +1,115 @@
+"""What programs that we did not write say of the server; most of them see it from outside."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testbed import engine, server
+from testbed.system import CACHE, ROOT, need, run
+
+# What an index of Lynis is at least. A bare server of ours has 58.
+INDEX = 85
+# Of `systemd-analyze security`; 9.2 to 9.6 as Debian has them.
+EXPOSURE = 4.0
+# Older clients know nothing else.
+ALLOWED_WARNINGS = {"curve25519-sha256", "curve25519-sha256@libssh.org"}
+
+
+@pytest.fixture(scope="module")
+def name(host: Any) -> str:
+    return str(host.backend.get_hostname())
+
+
+@pytest.fixture(scope="module")
+def address(name: str) -> str:
+    """The server's own address, by which every port of it can be reached."""
+    state = engine.inspect(server.container(name))
+    assert state
+    return str(state["NetworkSettings"]["Networks"][engine.NETWORK]["IPAddress"])
+
+
+@pytest.fixture(scope="session")
+def judges() -> Path:
+    """The programs that come from PyPI, in an environment of their own."""
+    run("make", "--directory", str(ROOT), ".cache/venv-judges/.ready")
+    return CACHE / "venv-judges" / "bin"
+
+
+def test_ssh_audit_finds_nothing(judges: Path, address: str) -> None:
+    done = subprocess.run([judges / "ssh-audit", "--json", address], capture_output=True, text=True, check=False)
+    found = json.loads(done.stdout)
+    notes = {
+        (kind, each["algorithm"]): each["notes"]
+        for kind in ("kex", "key", "enc", "mac")
+        for each in found[kind]
+        if each["notes"].get("fail") or each["notes"].get("warn")
+    }
+    assert {algorithm for _kind, algorithm in notes} <= ALLOWED_WARNINGS, notes
+    assert found["cves"] == []
+
+
+def test_nmap_finds_three_ports(address: str) -> None:
+    need("nmap", "nmap")
+    # A port without an answer is tried again and again, unless it is told not to.
+    speed = ["-Pn", "-n", "-T5", "--max-retries=1", "--min-rate=2000"]
+    tcp = run("nmap", *speed, "-p-", "-oG", "-", address)
+    assert set(re.findall(r"(\d+)/open/tcp", tcp)) == {"22", "80", "443"}
+    # Something that answers is open; of what is silent nmap cannot tell, and says so in other words.
+    udp = run("nmap", *speed, "-sU", "--top-ports=200", "-oG", "-", address)
+    assert re.findall(r"(\d+)/open/udp", udp) == []
+
+
+def test_sslyze_finds_mozillas_intermediate_profile(judges: Path, name: str, address: str, tmp_path: Path) -> None:
+    site = f"guestbook.{name}.test:443{{{address}}}"
+    report = tmp_path / "sslyze.json"
+    argv = [judges / "sslyze", "--mozilla_config=intermediate", f"--json_out={report}", site]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert "Scan is COMPLIANT" in done.stdout or "is compliant" in done.stdout.lower(), done.stdout
+    (result,) = json.loads(report.read_text())["server_scan_results"]
+    for old in ("ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1"):
+        assert result["scan_result"][f"{old}_cipher_suites"]["result"]["accepted_cipher_suites"] == []
+
+
+def test_gixy_finds_nothing(judges: Path, name: str, tmp_path: Path) -> None:
+    archive = tmp_path / "nginx.tar"
+    with archive.open("wb") as file:
+        subprocess.run(
+            ["docker", "exec", server.container(name), "tar", "-C", "/", "-c", "etc/nginx"], stdout=file, check=True
+        )
+    run("tar", "--extract", "--directory", str(tmp_path), "--file", str(archive))
+    # Paths in it are those of the server.
+    for path in (tmp_path / "etc/nginx").rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.write_text(path.read_text("utf-8", errors="replace").replace("/etc/nginx/", f"{tmp_path}/etc/nginx/"))
+    done = subprocess.run(
+        [judges / "gixy", "--format=json", tmp_path / "etc/nginx/nginx.conf"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert json.loads(done.stdout or "[]") == [], done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("unit", ["nginx.service", "postgresql@*-main.service", "redis-server@cache.service"])
+def test_what_we_run_and_do_not_own_is_in_a_sandbox(host: Any, unit: str) -> None:
+    (found,) = host.check_output(
+        f"systemctl list-units --plain --no-legend --state=running '{unit}' | cut -d' ' -f1"
+    ).split()
+    said = host.check_output(f"systemd-analyze security --no-pager {found} | tail -1")
+    assert float(said.split(": ")[1].split()[0]) <= EXPOSURE
+
+
+def test_lynis(host: Any) -> None:
+    host.check_output(
+        "command -v lynis || DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends lynis"
+    )
+    host.check_output("lynis audit system --quick --no-colors >/root/lynis.txt 2>&1")
+    report = host.file("/var/log/lynis-report.dat").content_string
+    index = int(re.search(r"^hardening_index=(\d+)$", report, re.M)[1])  # type: ignore[index]
+    wishes = re.findall(r"^(?:warning|suggestion)\[\]=([^|]+\|[^|]+)", report, re.M)
+    assert index >= INDEX, "\n".join(wishes)
