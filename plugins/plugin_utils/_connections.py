@@ -39,8 +39,6 @@ def connected(action: ActionBase, user: str | None, port: int | None, *, fresh: 
     """
     present = action._connection
     own = _copy(present)
-    own._shell = copy.copy(present._shell)
-    own._shell.tmpdir = None
     if user is not None:
         own.set_option("remote_user", user)
     if port is not None:
@@ -57,9 +55,15 @@ def connected(action: ActionBase, user: str | None, port: int | None, *, fresh: 
 
 
 def _copy(connection: ConnectionBase) -> ConnectionBase:
-    """The same connection, with options of its own."""
+    """The same connection, with options, temporary directory and escalation of its own."""
     own = copy.copy(connection)
     own._options = dict(connection._options)
+    own._shell = copy.copy(connection._shell)
+    own._shell.tmpdir = None
+    if connection.become:
+        # It remembers what to wait for, which is nothing where the user is root already.
+        own.become = copy.copy(connection.become)
+        own.become.success = own.become.prompt = ""
     return own
 
 
