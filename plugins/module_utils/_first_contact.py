@@ -25,7 +25,8 @@ INSTALL_PYTHON = (
 )
 
 _KEY = re.compile(
-    r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp\d+|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com) [A-Za-z0-9+/]{16,}=*( .*)?"
+    r"(ssh-(ed25519|rsa)|ecdsa-sha2-nistp\d+|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)"
+    r" [A-Za-z0-9+/]{16,}=*( .*)?"
 )
 
 # With any of these the user does not get in, but somebody else may.
