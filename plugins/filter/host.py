@@ -18,13 +18,13 @@ def host_measures(measures: Sequence[Mapping[str, t.Any]]) -> dict[str, list[t.A
     """One set of all that is on; of what is off, the units stopped and the directories in which to look for leftovers."""
     found: dict[str, list[t.Any]] = {"packages": [], "files": [], "validate": [], "commands": [], "units": []}
     for index, measure in enumerate(measures):
-        if unknown := set(measure) - {"on", *KEYS}:
+        if unknown := set(measure) - {"wanted", *KEYS}:
             raise AnsibleFilterError(f"measure {index} has unknown keys: {', '.join(sorted(unknown))}")
-        if not isinstance(measure["on"], bool):
-            raise AnsibleFilterError(f"measure {index} is neither on nor off: {measure['on']!r}")
+        if not isinstance(measure["wanted"], bool):
+            raise AnsibleFilterError(f"measure {index} is neither on nor off: {measure['wanted']!r}")
         # A command that a file brings into effect does the same for its removal.
         found["commands"] += measure.get("commands", [])
-        if measure["on"]:
+        if measure["wanted"]:
             for key in ("packages", "files", "validate", "units"):
                 found[key] += measure.get(key, [])
             found["units"] += measure.get("services", [])

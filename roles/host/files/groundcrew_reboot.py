@@ -85,7 +85,9 @@ def problems(failed: Iterable[str], live: Mapping[str, str], states: Mapping[str
 def run(*argv: str) -> str:
     """What a program says; one that is missing or fails says nothing of use."""
     try:
-        result = subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C.UTF-8"})
+        result = subprocess.run(
+            argv, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C.UTF-8"}
+        )
     except FileNotFoundError:
         return ""
     return result.stdout

@@ -105,9 +105,7 @@ def test_needrestart_is_understood(text: str, left: list[str], expected: tuple[i
         ),
     ],
 )
-def test_a_boot_is_judged(
-    failed: list[str], live: dict[str, str], states: dict[str, str], expected: list[str]
-) -> None:
+def test_a_boot_is_judged(failed: list[str], live: dict[str, str], states: dict[str, str], expected: list[str]) -> None:
     assert reboot.problems(failed, live, states) == expected
 
 

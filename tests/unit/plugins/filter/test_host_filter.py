@@ -10,12 +10,14 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.groundcrew.django.plugins.filter.host import host_measures
 
 BAN: dict[str, Any] = {
-    "on": True,
+    "wanted": True,
     "packages": ["fail2ban"],
     "files": [{"content": "", "dest": "/etc/fail2ban/jail.d/x.local"}, {"content": "", "dest": "/etc/x"}],
     "validate": [["fail2ban-server", "--test"]],
     "commands": [{"argv": ["true"], "when_changed": ["/etc/x"]}],
-    "units": [{"name": "fail2ban.service", "state": "started", "enabled": True, "confirm": ["fail2ban-client", "ping"]}],
+    "units": [
+        {"name": "fail2ban.service", "state": "started", "enabled": True, "confirm": ["fail2ban-client", "ping"]}
+    ],
     "services": [{"name": "apt-daily.timer", "state": "started"}],
 }
 NOTHING: dict[str, Any] = {
@@ -27,7 +29,7 @@ NOTHING: dict[str, Any] = {
     ("measures", "expected"),
     [
         ([], NOTHING),
-        ([{"on": True}], NOTHING),
+        ([{"wanted": True}], NOTHING),
         (
             [BAN],
             {
@@ -42,7 +44,7 @@ NOTHING: dict[str, Any] = {
             },
         ),
         (
-            [{**BAN, "on": False}],
+            [{**BAN, "wanted": False}],
             {
                 **NOTHING,
                 "commands": BAN["commands"],
@@ -51,7 +53,11 @@ NOTHING: dict[str, Any] = {
             },
         ),
         (
-            [{"on": True, "packages": ["a"]}, {"on": False, "packages": ["b"]}, {"on": True, "packages": ["c"]}],
+            [
+                {"wanted": True, "packages": ["a"]},
+                {"wanted": False, "packages": ["b"]},
+                {"wanted": True, "packages": ["c"]},
+            ],
             {**NOTHING, "packages": ["a", "c"]},
         ),
     ],
@@ -63,7 +69,10 @@ def test_measures_become_one_set(measures: list[dict[str, Any]], expected: dict[
 
 @pytest.mark.parametrize(
     ("measure", "words"),
-    [({"on": "yes"}, "measure 0 is neither on nor off: 'yes'"), ({"on": True, "unit": []}, "unknown keys: unit")],
+    [
+        ({"wanted": "yes"}, "measure 0 is neither on nor off: 'yes'"),
+        ({"wanted": True, "unit": []}, "unknown keys: unit"),
+    ],
 )
 def test_what_is_no_measure_is_told(measure: dict[str, Any], words: str) -> None:
     with pytest.raises(AnsibleFilterError, match=words):
