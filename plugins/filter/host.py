@@ -15,7 +15,7 @@ KEYS = ("packages", "files", "validate", "commands", "units", "services")
 
 
 def host_measures(measures: Sequence[Mapping[str, t.Any]]) -> dict[str, list[t.Any]]:
-    """One set of all that is on; of what is off, the units stopped and the directories in which to look for leftovers."""
+    """One set of all that is wanted; of the rest, the units stopped and the directories in which files may be left."""
     found: dict[str, list[t.Any]] = {"packages": [], "files": [], "validate": [], "commands": [], "units": []}
     for index, measure in enumerate(measures):
         if unknown := set(measure) - {"wanted", *KEYS}:

@@ -206,7 +206,7 @@ def test_only_security_updates_install_themselves(host: Any) -> None:
 @pytest.fixture
 def stale(host: Any) -> Iterator[Callable[[str], str]]:
     """Starts a service whose program is then replaced, as an update does; returns its process."""
-    started = []
+    started: list[tuple[str, str]] = []
 
     def start(unit: str) -> str:
         path = f"/usr/local/bin/stale-{len(started)}"

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Brings updates into effect that only a quiet hour can take, and judges the server after every boot.
 
-`window` is run by a timer. It reboots the server when an update asks for it, else it restarts the services that needrestart
-leaves alone, and does neither while one of the units of --not-during is at work. `health` is run by each boot: no unit may
-have failed, and every site's live release has to run. What both found is in STATE and in the journal.
+`window` is run by a timer. It reboots the server when an update asks for it, else it restarts the services that
+needrestart leaves alone, and does neither while one of the units of --not-during is at work. `health` is run by each
+boot: no unit may have failed, and every site's live release has to run. What both found is in STATE and in the journal.
 """
 
 from __future__ import annotations
@@ -124,6 +124,11 @@ def remember(**about: Any) -> None:
     fresh.replace(STATE)
 
 
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
@@ -136,7 +141,7 @@ def window(options: argparse.Namespace) -> int:
         if what != "wait" or time.monotonic() >= until:
             break
         time.sleep(PAUSE)
-    print(f"{what}: {why}", flush=True)
+    say(f"{what}: {why}")
     if options.dry_run:
         return 0
     remember(window={"at": now(), "did": what, "why": why})
@@ -162,7 +167,7 @@ def health(options: argparse.Namespace) -> int:
         time.sleep(PAUSE)
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     remember(health={"at": now(), "boot": boot, "healthy": not found, "problems": found, "sites": sorted(live)})
-    print("\n".join(found) or f"healthy: no unit has failed, {len(live)} sites live", flush=True)
+    say("\n".join(found) or f"healthy: no unit has failed, {len(live)} sites live")
     return 1 if found else 0
 
 

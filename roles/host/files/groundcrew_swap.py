@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Gives the server a swap file, unless it has swap already, is a container or has no room: groundcrew-swap on SIZE | off"""
+"""groundcrew-swap on SIZE | off: a swap file, unless the server has swap already, is a container or has no room."""
 
 from __future__ import annotations
 
@@ -40,6 +40,10 @@ def other_swap(swaps: str) -> list[str]:
     return [line.split()[0] for line in swaps.splitlines()[1:] if line.split()[0] != str(FILE)]
 
 
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
 def active() -> bool:
     return any(line.split()[0] == str(FILE) for line in Path("/proc/swaps").read_text().splitlines()[1:])
 
@@ -56,10 +60,10 @@ def fill(size: int) -> None:
 
 def on(wish: str) -> None:
     if subprocess.run(["systemd-detect-virt", "--container", "--quiet"], check=False).returncode == 0:
-        print("a container has the swap of its host")
+        say("a container has the swap of its host")
         return
     if others := other_swap(Path("/proc/swaps").read_text()):
-        print(f"there is swap already: {', '.join(others)}")
+        say(f"there is swap already: {', '.join(others)}")
         return
     if active():
         return
@@ -68,7 +72,7 @@ def on(wish: str) -> None:
     before = FILE.stat().st_size if FILE.exists() else 0
     size = wanted_size(wish, memory, disk.f_bavail * disk.f_frsize + before)
     if not size:
-        print("the disk has no room for swap")
+        say("the disk has no room for swap")
         return
     # Free space changes from boot to boot, and a file that is there already is as good.
     if not before or (wish != "auto" and before != size):
@@ -76,7 +80,7 @@ def on(wish: str) -> None:
         fill(size)
         subprocess.run(["mkswap", str(FILE)], check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["swapon", str(FILE)], check=True)
-    print(f"{FILE}: {FILE.stat().st_size // MEBI} MiB")
+    say(f"{FILE}: {FILE.stat().st_size // MEBI} MiB")
 
 
 def off() -> None:
