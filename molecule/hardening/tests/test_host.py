@@ -1,0 +1,370 @@
+"""What the measures of the role host do on a server that runs, and that none of them leaves anything when it is off."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from again import converge
+
+OFF = {
+    "host_fail2ban": False,
+    "host_upgrades": False,
+    "host_restarts": False,
+    "host_reboot": False,
+    "host_sysctl_hardening": False,
+    "host_time_sync": False,
+    "host_swap": False,
+    "host_core_dumps": True,
+    "host_banner": "",
+    "host_umask": "",
+    "host_blocked_modules": [],
+}
+PROGRAM = "/usr/local/lib/groundcrew/groundcrew-reboot"
+
+
+def wait(condition: Callable[[], bool], seconds: float = 60) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(1)
+    return condition()
+
+
+@pytest.fixture
+def kernel_of_its_own(host: Any) -> None:
+    if host.run("systemd-detect-virt --container --quiet").rc == 0:
+        pytest.skip("a container shares kernel settings, swap and clock with its host; see the scenario `machine`")
+
+
+# ------------------------------------------------------------------------------------------------------------- fail2ban
+
+
+class Attacker:
+    """Somebody with addresses of his own: a network namespace that is connected to the server by a cable."""
+
+    def __init__(self, host: Any, number: int, ipv6: bool) -> None:
+        self.host = host
+        self.name = f"attacker{number}"
+        prefix = f"2001:db8:{number}::" if ipv6 else f"198.51.{number}."
+        self.server, self.address, size = f"{prefix}1", f"{prefix}2", 64 if ipv6 else 24
+        options = "nodad" if ipv6 else ""
+        host.check_output(
+            f"systemd-run --quiet --unit={self.name} --property=PrivateNetwork=yes sleep infinity; sleep 1; "
+            f"pid=$(systemctl show --value --property=MainPID {self.name}); "
+            f"ip link add veth{number} type veth peer name eth9 netns $pid; ip link set veth{number} up"
+        )
+        if ipv6 and host.run(f"ip address add {self.server}/{size} dev veth{number} nodad").rc:
+            self.leave()
+            pytest.skip("this container engine gives its containers no IPv6; see the scenario `machine`")
+        if not ipv6:
+            host.check_output(f"ip address add {self.server}/{size} dev veth{number}")
+        self.run(f"ip link set eth9 up; ip address add {self.address}/{size} dev eth9 {options}")
+
+    def run(self, command: str) -> Any:
+        enter = f"nsenter --net --target $(systemctl show --value --property=MainPID {self.name}) sh -c"
+        # Never 255, which testinfra takes for a connection of its own that failed.
+        return self.host.run(f"{enter} '{command}' || exit 1")
+
+    def reaches(self, port: int) -> bool:
+        code = f'import socket; socket.create_connection(("{self.server}", {port}), timeout=2).recv(1 if {port} == 22 else 0)'
+        return bool(self.run(f'python3 -c "{code}"'.replace('("', '(\\"').replace('",', '\\",')).rc == 0)
+
+    def log_in(self) -> None:
+        options = "-o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectTimeout=5"
+        self.run(f"ssh {options} nobody-we-know@{self.server} true")
+
+    def ask(self, path: str, method: str = "GET") -> None:
+        where = f"[{self.server}]" if ":" in self.server else self.server
+        code = (
+            "import http.client as c; "
+            f'h = c.HTTPConnection(\\"{where}\\", timeout=5); h.request(\\"{method}\\", \\"{path}\\"); h.getresponse()'
+        )
+        self.run(f'python3 -c "{code}"')
+
+    def banned(self, jail: str) -> bool:
+        return self.address in str(self.host.check_output(f"fail2ban-client get {jail} banip")).split()
+
+    def leave(self) -> None:
+        self.host.run(f"systemctl stop {self.name}; ip link delete veth{self.name.removeprefix('attacker')}")
+
+
+@pytest.fixture(params=[False, True], ids=["ipv4", "ipv6"])
+def attacker(host: Any, request: pytest.FixtureRequest) -> Iterator[Attacker]:
+    host.check_output("command -v ssh >/dev/null || apt-get install -qq --no-install-recommends openssh-client")
+    assert wait(lambda: host.run("fail2ban-client ping").rc == 0)
+    number = 10 + abs(hash(request.node.name)) % 200
+    attacker = Attacker(host, number, request.param)
+    yield attacker
+    attacker.leave()
+    host.run(f"fail2ban-client unban {attacker.address}")
+
+
+def test_who_guesses_passwords_over_ssh_is_out_for_a_while(host: Any, attacker: Attacker) -> None:
+    def guess() -> bool:
+        attacker.log_in()
+        return attacker.banned("sshd")
+
+    # sshd of Debian 13 makes him wait by itself after some attempts, so it takes him longer.
+    assert wait(guess, 240), host.check_output("fail2ban-client status sshd")
+    # Nothing at all is there for him.
+    assert not attacker.reaches(22)
+    assert not attacker.reaches(80)
+    # Bans are in a table of their own, which no firewall's reload touches.
+    assert attacker.address in host.check_output("nft list table inet f2b-table")
+    assert wait(lambda: not attacker.banned("sshd")), "the ban never ends"
+    assert wait(lambda: attacker.reaches(22), 120)
+    assert attacker.reaches(80)
+
+
+@pytest.mark.parametrize("jail", ["sshd", "groundcrew-nginx-bots", "groundcrew-nginx-login"])
+def test_bans_hold_for_ipv6_too(host: Any, jail: str) -> None:
+    """Whether or not the container engine gives its containers IPv6."""
+    assert wait(lambda: host.run("fail2ban-client ping").rc == 0)
+    try:
+        host.check_output(f"fail2ban-client set {jail} banip 2001:db8::bad")
+        assert wait(lambda: "2001:db8::bad" in host.check_output("nft list table inet f2b-table"), 10)
+        assert f"ip6 saddr @addr6-set-{jail}" in host.check_output("nft list table inet f2b-table")
+        assert wait(lambda: "2001:db8::bad" not in host.check_output("nft list table inet f2b-table"), 60)
+    finally:
+        host.run("fail2ban-client unban 2001:db8::bad")
+
+
+@pytest.mark.parametrize(
+    ("jail", "method", "path", "tries"),
+    [("groundcrew-nginx-bots", "GET", "/blog/wp-login.php", 3), ("groundcrew-nginx-login", "POST", "/admin/login/", 6)],
+)
+def test_who_looks_for_holes_or_passwords_on_the_site_is_out_for_a_while(
+    host: Any, attacker: Attacker, jail: str, method: str, path: str, tries: int
+) -> None:
+    attacker.ask("/nothing-special")
+    assert attacker.reaches(80)
+    for _ in range(tries):
+        attacker.ask(path, method)
+    assert wait(lambda: attacker.banned(jail)), host.check_output(f"fail2ban-client status {jail}")
+    assert not attacker.reaches(80)
+    # Whatever happens on the site, SSH stays open: the owner may share the address.
+    assert attacker.reaches(22)
+    assert wait(lambda: not attacker.banned(jail)), "the ban never ends"
+    assert wait(lambda: attacker.reaches(80))
+
+
+def test_a_visitor_who_asks_for_pages_stays(host: Any, attacker: Attacker) -> None:
+    for number in range(12):
+        attacker.ask(f"/page/{number}")
+        attacker.ask("/accounts/login/")
+    time.sleep(3)
+    for jail in ("groundcrew-nginx-bots", "groundcrew-nginx-login"):
+        assert not attacker.banned(jail)
+
+
+# fail2ban's own reading of a line, beside the unit tests of the expressions.
+LINES = {
+    "text": '203.0.113.9 - - [{text}] "{method} {path} HTTP/1.1" {status} 5 "-" "curl" a.test 0.010 0.008 abc',
+    "json": (
+        '{{"time":"{json}","request_id":"a","host":"a.test","method":"{method}","path":"{path}","query":"",'
+        '"protocol":"HTTP/2.0","status":{status},"bytes":5,"request_time":0.010,"upstream_time":null,'
+        '"remote_addr":"203.0.113.9","user_agent":"curl","referer":""}}'
+    ),
+}
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize(
+    ("name", "method", "path", "status", "blamed"),
+    [
+        ("bots", "GET", "/.env", 404, True),
+        ("bots", "GET", "/.env", 200, False),
+        ("login", "POST", "/accounts/login/", 200, True),
+        ("login", "POST", "/accounts/login/", 302, False),
+    ],
+)
+def test_fail2ban_understands_both_formats(
+    host: Any, form: str, name: str, method: str, path: str, status: int, blamed: bool
+) -> None:
+    moment = time.gmtime()
+    line = LINES[form].format(
+        method=method,
+        path=path,
+        status=status,
+        text=time.strftime("%d/%b/%Y:%H:%M:%S +0000", moment),
+        json=time.strftime("%Y-%m-%dT%H:%M:%S+00:00", moment),
+    )
+    said = host.run("fail2ban-regex --out=ip %s %s", line, f"/etc/fail2ban/filter.d/groundcrew-nginx-{name}.conf")
+    assert ("203.0.113.9" in said.stdout) == blamed, said.stdout + said.stderr
+
+
+# -------------------------------------------------------------------------------------------- updates, restarts, reboots
+
+
+@pytest.mark.parametrize("timer", ["apt-daily.timer", "apt-daily-upgrade.timer", "groundcrew-reboot.timer"])
+def test_timers_run(host: Any, timer: str) -> None:
+    assert host.service(timer).is_running
+    assert host.service(timer).is_enabled
+
+
+def test_only_security_updates_install_themselves(host: Any) -> None:
+    said = host.run("unattended-upgrade --dry-run --debug 2>&1")
+    assert said.rc == 0, said.stdout
+    (origins,) = [line for line in said.stdout.splitlines() if line.startswith("Allowed origins are:")]
+    assert origins.count("origin=") == 1
+    assert "-security,label=Debian-Security" in origins
+    enabled = host.check_output("apt-config dump APT::Periodic::Unattended-Upgrade")
+    assert '"1"' in enabled
+    assert '"false"' in host.check_output("apt-config dump Unattended-Upgrade::Automatic-Reboot")
+
+
+@pytest.fixture
+def stale(host: Any) -> Iterator[Callable[[str], str]]:
+    """Starts a service whose program is then replaced, as an update does; returns its process."""
+    started: list[tuple[str, str]] = []
+
+    def start(unit: str) -> str:
+        path = f"/usr/local/bin/stale-{len(started)}"
+        host.check_output(f"cp /usr/bin/sleep {path}")
+        text = f"[Service]\nExecStart={path} infinity\n"
+        host.check_output(
+            "printf %s > %s && systemctl daemon-reload && systemctl start %s", text, f"/etc/systemd/system/{unit}", unit
+        )
+        started.append((unit, path))
+        host.check_output(f"sleep 1; cp {path} {path}.new && mv {path}.new {path}")
+        return process(host, unit)
+
+    yield start
+    for unit, path in started:
+        host.run("systemctl stop %s; rm %s %s; systemctl daemon-reload", unit, f"/etc/systemd/system/{unit}", path)
+
+
+def process(host: Any, unit: str) -> str:
+    return str(host.check_output("systemctl show --value --property=MainPID %s", unit))
+
+
+@pytest.fixture
+def deploy(host: Any) -> Iterator[Callable[[], None]]:
+    yield lambda: host.check_output("systemd-run --quiet --unit=shop-deploy.service sleep infinity")
+    host.run("systemctl stop shop-deploy.service")
+
+
+def test_services_are_restarted_but_not_what_must_run_through(
+    host: Any, stale: Callable[[str], str], deploy: Callable[[], None]
+) -> None:
+    web, worker, database = "shop-web@r1.service", "shop-worker@r1:mail.service", "postgresql@99-test.service"
+    before = {unit: stale(unit) for unit in (web, worker, database)}
+    deploy()
+    # As apt runs it.
+    listed = host.run("DEBIAN_FRONTEND=noninteractive needrestart 2>&1").stdout
+    assert {unit: process(host, unit) for unit in before} == before, listed
+    host.check_output("systemctl stop shop-deploy.service")
+    said = host.run("DEBIAN_FRONTEND=noninteractive needrestart 2>&1").stdout
+    after = {unit: process(host, unit) for unit in before}
+    assert after[web] != before[web], said
+    assert (after[worker], after[database]) == (before[worker], before[database]), said
+    # The window does the rest.
+    host.check_output("systemctl start groundcrew-reboot.service")
+    assert wait(lambda: process(host, database) not in (before[database], "0"))
+    assert wait(lambda: process(host, worker) not in (before[worker], "0"))
+    state = json.loads(host.file("/var/lib/groundcrew/reboot.json").content_string)
+    assert state["window"]["did"] == "restart"
+
+
+def test_the_window_reboots_for_an_update_and_never_in_a_deploy(host: Any, deploy: Callable[[], None]) -> None:
+    ask = f"{PROGRAM} window --dry-run --not-during=*-deploy.service"
+    assert host.check_output(ask).startswith("nothing:")
+    try:
+        host.check_output("echo linux-image-amd64 >/run/reboot-required.pkgs; touch /run/reboot-required")
+        assert host.check_output(ask) == "reboot: asked for by linux-image-amd64"
+        deploy()
+        assert host.check_output(ask) == "wait: shop-deploy.service at work"
+        # The unit itself, too, which would not say so but do it.
+        host.check_output("systemctl start groundcrew-reboot.service")
+        state = json.loads(host.file("/var/lib/groundcrew/reboot.json").content_string)
+        assert state["window"]["did"] == "wait"
+    finally:
+        host.run("rm -f /run/reboot-required /run/reboot-required.pkgs")
+
+
+def test_a_boot_is_judged(host: Any) -> None:
+    def judge() -> tuple[int, dict[str, Any]]:
+        result = host.run(f"{PROGRAM} health")
+        state = json.loads(host.file("/var/lib/groundcrew/reboot.json").content_string)["health"]
+        return result.rc, state
+
+    assert host.service("groundcrew-boot-health.service").is_enabled
+    rc, state = judge()
+    assert (rc, state["healthy"], state["problems"]) == (0, True, [])
+    try:
+        host.check_output("mkdir -p /srv/shop/releases/r1 && ln -s releases/r1 /srv/shop/current")
+        rc, state = judge()
+        assert (rc, state["healthy"], state["sites"]) == (1, False, ["shop"])
+        assert state["problems"] == ["shop-web@r1.service, the live release of shop, is inactive"]
+    finally:
+        host.run("rm -r /srv/shop")
+
+
+# --------------------------------------------------------------------------------------------------- kernel and logins
+
+
+@pytest.mark.usefixtures("kernel_of_its_own")
+def test_the_kernel_is_set(host: Any) -> None:
+    for key, value in {"kernel.kptr_restrict": 2, "fs.suid_dumpable": 0, "vm.swappiness": 10}.items():
+        assert host.sysctl(key) == value
+    assert host.sysctl("kernel.core_pattern") == "|/bin/false"
+
+
+@pytest.mark.usefixtures("kernel_of_its_own")
+def test_there_is_swap(host: Any) -> None:
+    assert "/var/lib/groundcrew/swapfile" in host.file("/proc/swaps").content_string
+
+
+@pytest.mark.usefixtures("kernel_of_its_own")
+def test_the_clock_is_kept(host: Any) -> None:
+    assert host.service("systemd-timesyncd.service").is_running
+
+
+def test_measures_that_a_container_cannot_have_do_no_harm_there(host: Any) -> None:
+    assert (
+        host.run("systemctl is-failed systemd-sysctl.service groundcrew-swap.service systemd-timesyncd.service").rc != 0
+    )
+    assert host.service("groundcrew-swap.service").is_running
+
+
+def test_nothing_tells_the_version_before_a_login(host: Any) -> None:
+    for path in ("/etc/issue", "/etc/issue.net"):
+        assert "authorized" in host.file(path).content_string
+        assert "Debian" not in host.file(path).content_string
+
+
+def test_files_of_users_are_their_own(host: Any) -> None:
+    host.check_output("id tester >/dev/null 2>&1 || useradd --create-home --shell /bin/sh tester")
+    assert host.check_output("su --login tester --command umask") == "0027"
+    assert host.check_output("su --login root --command umask") == "0022"
+    # Not who runs a program over SSH, as Ansible does.
+    assert host.check_output("su tester --command umask") != "0027"
+    assert host.check_output("su --login tester --command 'ulimit -H -c'") == "0"
+
+
+# ------------------------------------------------------------------------------------------------------------------ off
+
+
+def test_what_is_switched_off_leaves_no_trace(host: Any) -> None:
+    manifest = "/var/lib/groundcrew/config_set/host.json"
+    kept = {"/etc/default/locale", "/etc/localtime", "/etc/timezone"}
+    kept |= {"/etc/sysusers.d/groundcrew.conf", "/etc/systemd/journald.conf.d/10-groundcrew.conf"}
+    written = set(json.loads(host.file(manifest).content_string)["files"]) - kept
+    assert len(written) > 15
+    try:
+        converge(host, **OFF)
+        assert [path for path in sorted(written) if host.file(path).exists] == []
+        for unit in ("fail2ban.service", "groundcrew-reboot.timer", "groundcrew-swap.service"):
+            assert not host.service(unit).is_running
+        assert host.run("systemctl list-unit-files --no-legend 'groundcrew-*'").stdout == ""
+        assert host.run("nft list table inet f2b-table").rc != 0
+        assert "changed=0" in converge(host, **OFF)
+    finally:
+        converge(host)
+    assert [path for path in sorted(written) if not host.file(path).exists] == []
+    assert host.service("fail2ban.service").is_running
