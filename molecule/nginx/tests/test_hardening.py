@@ -94,11 +94,11 @@ def test_a_flood_of_requests_to_the_app_is_limited_and_files_are_not(host: Any, 
 def test_requests_at_the_same_time_are_limited(host: Any, visitor: Visitor) -> None:
     found = statuses(host, "198.51.100.4", "/?slow=2", times=100, at_once=100)
     assert found == {"200": 100}
-    time.sleep(2)  # until the rate lets as many through
     found = statuses(host, "198.51.100.4", "/static/app.css", times=100, at_once=100)
     assert found == {"200": 100}
     found = statuses(host, "198.51.100.5", "/?slow=2", times=160, at_once=160)
     assert found["429"] >= 20, found
+    assert "limiting connections by zone" in host.check_output("tail -n 20 /var/log/nginx/error.log")
     assert get(visitor, "/").status == 200
 
 
@@ -140,7 +140,7 @@ def test_a_client_that_only_waits_is_cut_off(visitor: Visitor, begun: bytes) -> 
         "/x/../admin/",
         "/x/%2e%2e/admin/",
         "/admin/../x",
-        "/x/..%2Fadmin/../../y",
+        "/a/b/..%2Fadmin/../../y",
     ],
 )
 def test_an_admin_is_open_to_chosen_addresses_only(host: Any, visitor: Visitor, path: str) -> None:
