@@ -47,6 +47,7 @@ class Handler(BaseHTTPRequestHandler):
 
 class Unix(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
+    request_queue_size = 1024  # as app servers have it; Python's 5 would refuse who comes with some others
 
 
 class Tcp(socketserver.ThreadingMixIn, socketserver.TCPServer):

@@ -72,6 +72,8 @@ def _one(walk: Walk, app: Mapping[str, t.Any], path: str) -> Record:
     _source(walk, app, found["source"], path)
     _environment_values(walk, found, path)
     _locations(walk, app, path)
+    if found["admin"]["allow"] and not found["admin"]["paths"]:
+        walk.refuse(f"{path}.admin.allow", "keeps nobody from anything: name the admin's paths, or remove it")
     for check in (_databases, _redis, _files, _server, _workers, _schedules):
         check(walk, found, path)
     if not found["domains"]:

@@ -388,6 +388,36 @@ def location(value: str) -> str:
     return url_path(value)
 
 
+def prefix(value: str) -> str:
+    """A path with all that is below it, as it is once nothing in it is escaped."""
+    wrong = location(value)
+    if wrong:
+        return wrong
+    if not value.strip("/"):
+        return f"{shown(value)} is the whole site: name the part of it, such as /admin/"
+    if "%" in value:
+        return f"{shown(value)} is escaped: write the characters themselves"
+    if "//" in value or {".", ".."} & set(value.split("/")):
+        return f"{shown(value)} is what no browser asks for: write it without doubled slashes and dots"
+    return ""
+
+
+def network(value: str) -> str:
+    """An address, or a network of addresses."""
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        pass
+    else:
+        # A zone belongs to an interface of one machine.
+        return f"{shown(value)} has a zone, which means nothing to a server" if "%" in value else ""
+    try:
+        meant = ipaddress.ip_interface(value).network
+    except ValueError:
+        return f"{shown(value)} is neither an address nor a network, as 203.0.113.7 and 2001:db8::/64 are"
+    return f"{shown(value)} is an address within a network: write {meant} for all of it, or the address alone"
+
+
 def redirect(value: str) -> str:
     """Where a location sends its visitors."""
     if credentials(value):
@@ -484,6 +514,8 @@ RULES: dict[str, Rule] = {
     "locations.path": location,
     "locations.rate": matches(r"[1-9]\d{0,5}r/[sm]", "a rate such as 5r/s or 30r/m"),
     "locations.redirect": redirect,
+    **_each(("admin.paths[]", "login_paths[]"), prefix),
+    "admin.allow[]": network,
     "server.entry": entry,
     "server.workers": between(1, 512),
     "server.threads": between(1, 512),

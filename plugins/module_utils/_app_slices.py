@@ -74,7 +74,9 @@ def nginx_sites(records: Sequence[Record]) -> Slice:
             "root": record["paths"]["root"],
             "upstream": record["paths"]["socket"],
             "certificate": record["paths"]["tls"],
-            **{key: record[key] for key in ("media", "body_size", "locations", "group")},
+            **{key: record[key] for key in ("media", "body_size", "locations", "login_paths", "group")},
+            "admin_paths": record["admin"]["paths"],
+            "admin_allow": record["admin"]["allow"],
             "timeout": record["server"]["timeout"] + _PATIENCE,
         }
         for record in records

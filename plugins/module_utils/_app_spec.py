@@ -150,6 +150,18 @@ SPEC: Spec = {
             "redirect": {"type": "str"},
         },
     },
+    "admin": {
+        "type": "dict",
+        "options": {
+            "paths": {"type": "list", "elements": "str", "default": ["/admin/"]},
+            "allow": _strings(),
+        },
+    },
+    "login_paths": {
+        "type": "list",
+        "elements": "str",
+        "default": ["/accounts/login/", "/accounts/password/reset/", "/accounts/password_reset/", "/login/"],
+    },
     "server": {
         "type": "raw",
         "options": {

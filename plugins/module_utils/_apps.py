@@ -97,6 +97,8 @@ def record(app: Mapping[str, t.Any]) -> Record:
         "media": app["media"],
         "body_size": app["body_size"].lower(),
         "locations": app["locations"],
+        "admin": app["admin"],
+        "login_paths": app["login_paths"],
         "server": {**app["server"], "entry": app["server"]["entry"] or ""},
         "workers": app["workers"],
         "procfile": app["procfile"],

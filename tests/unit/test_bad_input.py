@@ -37,6 +37,7 @@ def repo(address: str, **more: Any) -> dict[str, Any]:
     return shop(source={"repo": address, **more})
 
 
+ADMIN = "django_apps[0].admin"
 WORKER = "django_apps[0].workers[0]"
 SCHEDULE = "django_apps[0].schedules[0]"
 
@@ -721,6 +722,22 @@ APPS: list[tuple[str, Any, str, str]] = [
         "django_apps[0].locations[1]",
         "is described twice",
     ),
+    ("a word for the admin", shop(admin="/cms/"), "django_apps[0].admin", "a mapping with `paths`, `allow`"),
+    ("the site as the admin", shop(admin={"paths": ["/"]}), ADMIN + ".paths[0]", "is the whole site"),
+    ("an admin elsewhere", shop(admin={"paths": ["cms/"]}), ADMIN + ".paths[0]", "must start with /"),
+    ("an escaped path", shop(login_paths=["/%C3%A9/"]), "django_apps[0].login_paths[0]", "write the characters"),
+    ("a path with dots", shop(login_paths=["/a/../b"]), "django_apps[0].login_paths[0]", "no browser asks for"),
+    ("nginx's syntax in a path", shop(login_paths=['/a" 1; }']), "django_apps[0].login_paths[0]", "unescaped"),
+    ("a pattern", shop(login_paths=["/login/?$"]), "django_apps[0].login_paths[0]", "has a query or fragment"),
+    ("a name", shop(admin={"allow": ["office.example.com"]}), ADMIN + ".allow[0]", "neither an address nor a network"),
+    ("an address with a zone", shop(admin={"allow": ["fe80::1%eth0"]}), ADMIN + ".allow[0]", "has a zone"),
+    (
+        "an address in a network",
+        shop(admin={"allow": ["203.0.113.7/24"]}),
+        ADMIN + ".allow[0]",
+        "write 203.0.113.0/24 for all of it",
+    ),
+    ("nothing to allow", shop(admin={"paths": [], "allow": ["::1"]}), ADMIN + ".allow", "name the admin's paths"),
     (
         "unknown server",
         shop(server="unicorn"),

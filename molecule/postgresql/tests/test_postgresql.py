@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import time
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +182,83 @@ def test_a_setting_is_reloaded_where_that_is_enough(host: Any) -> None:
     before = started(host)
     converge(host, postgresql_settings={"work_mem": "9MB"}, postgresql_max_connections=30)
     assert root(host, "SHOW max_connections") == "30" and started(host) != before
+
+
+# --- the sandbox
+
+
+def unit(host: Any) -> str:
+    return f"postgresql@{int(root(host, 'SHOW server_version_num')) // 10000}-main.service"
+
+
+def exposure(host: Any) -> float:
+    """What systemd says about the unit, from 0 to 10."""
+    said = host.check_output(f"systemd-analyze security --no-pager {unit(host)}").splitlines()[-1]
+    return float(re.findall(r"service: ([0-9.]+)", said)[0])
+
+
+def test_the_server_is_in_a_sandbox(host: Any) -> None:
+    assert exposure(host) <= 4.0
+    # A superuser can run any program; in there it is postgres for good, and finds neither homes nor the system open.
+    program = "CREATE TEMP TABLE out (line text); COPY out FROM PROGRAM $$ {} $$; SELECT line FROM out"
+    status = dict(
+        line.split(":")[:2] for line in root(host, program.format("tr -d '\\t' </proc/self/status")).splitlines()
+    )
+    assert (status["CapEff"].strip("0"), status["NoNewPrivs"], status["Seccomp"]) == ("", "1", "2")
+    assert root(host, program.format("ls /root 2>&1; ls /home | wc -l")).splitlines()[-1] == "0"
+    postmaster = f"$(systemctl show -P MainPID {unit(host)})"
+    for path in ("/etc/postgresql", "/usr/local/bin"):
+        made = host.run(f"nsenter --mount --target {postmaster} -- touch {path}/made")
+        assert "Read-only file system" in made.stderr
+
+
+def test_what_administrators_do_works_in_the_sandbox(host: Any) -> None:
+    version, _, cluster = unit(host).partition("@")[2].removesuffix(".service").partition("-")
+    before = started(host)
+    for verb in ("reload", "restart", "stop", "start"):
+        host.check_output(f"pg_ctlcluster {version} {cluster} {verb}")
+    assert started(host) != before and host.service(unit(host)).is_running
+    host.check_output("postgresql-check")
+    # Tables on another disk.
+    host.check_output("install -d -o postgres -g postgres /srv/tables")
+    root(host, "CREATE TABLESPACE elsewhere LOCATION '/srv/tables'")
+    root(host, "CREATE TABLE there TABLESPACE elsewhere AS SELECT generate_series(1, 100000) AS a")
+    root(host, "CHECKPOINT")
+    # Parallel workers share memory below /dev; queries are compiled where the package can.
+    parallel = "SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;"
+    compiled = "SET jit = on; SET jit_above_cost = 0;"
+    assert root(host, f"{parallel} {compiled} SELECT sum(a * 2) FROM there") == "10000100000"
+    assert "Workers Launched" in root(host, f"{parallel} EXPLAIN (ANALYZE) SELECT count(*) FROM there")
+    root(host, "DROP TABLE there")
+    root(host, "DROP TABLESPACE elsewhere")
+    assert host.check_output(f"tail -n 1 /var/log/postgresql/postgresql-{version}-{cluster}.log")
+
+
+def test_the_log_of_changes_is_archived_from_the_sandbox(host: Any) -> None:
+    host.check_output("install -d -o postgres -g postgres /var/lib/archive")
+    settings = {"archive_mode": "on", "archive_command": "test ! -f /var/lib/archive/%f && cp %p /var/lib/archive/%f"}
+    converge(host, postgresql_settings=settings)
+    try:
+        root(host, "CREATE TABLE archived AS SELECT 1 AS a")
+        segment = root(host, "SELECT pg_walfile_name(pg_switch_wal())")
+        deadline = time.monotonic() + 30
+        while not host.file(f"/var/lib/archive/{segment}").exists:
+            assert time.monotonic() < deadline, root(host, "SELECT * FROM pg_stat_archiver")
+            time.sleep(0.5)
+    finally:
+        root(host, "DROP TABLE IF EXISTS archived")
+        converge(host)
+
+
+def test_the_sandbox_can_be_left_out(host: Any) -> None:
+    before = started(host)
+    converge(host, postgresql_sandbox=False)
+    assert exposure(host) > 9 and started(host) != before
+    assert host.check_output("ls /etc/systemd/system/postgresql@.service.d") == ""
+    assert psql(host, "SELECT 1").stdout.strip() == "1"
+    converge(host)
+    assert exposure(host) <= 4.0
+    assert psql(host, "SELECT 1").stdout.strip() == "1"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from typing import Any
 
@@ -44,6 +45,18 @@ def test_the_instance_of_the_package_is_off(host: Any) -> None:
     for name in ("cache", "queue", "sessions"):
         service = host.service(f"redis-server@{name}.service")
         assert service.is_running and service.is_enabled
+
+
+@pytest.mark.parametrize("name", ["cache", "queue", "sessions"])
+def test_every_instance_is_in_a_sandbox(host: Any, name: str) -> None:
+    unit = f"redis-server@{name}.service"
+    said = host.check_output(f"systemd-analyze security --no-pager {unit}").splitlines()[-1]
+    assert float(re.findall(r"service: ([0-9.]+)", said)[0]) <= 4.0
+    inside = f"nsenter --mount --target {host.check_output(f'systemctl show -P MainPID {unit}')} --"
+    # Not even what belongs to the same user: the settings, and another instance's data.
+    for path in ("/etc/redis", f"/var/lib/redis/{'queue' if name == 'cache' else 'cache'}"):
+        assert "Read-only file system" in host.run(f"{inside} touch {path}/made-by-redis").stderr
+    host.check_output(f"{inside} touch /var/lib/redis/{name}/made && rm /var/lib/redis/{name}/made")
 
 
 @pytest.mark.parametrize("socket", [False, True], ids=["tcp", "socket"])

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from worktree import ROOT, collections
 
 from ansible_collections.groundcrew.django.plugins.module_utils._app_checks import app_records
 from ansible_collections.groundcrew.django.plugins.module_utils._forwarding import forwarding_headers
+from ansible_collections.groundcrew.django.tests.unit.rendering import DEBIAN_12, play
 
 SITE = {
     "name": "shop",
@@ -24,7 +21,6 @@ SITE = {
     "upstream": "/srv/shop/current/run/web.sock",
     "certificate": "/etc/groundcrew/tls/shop",
 }
-DEBIAN_12 = {"distribution_major_version": "12", "packages": {}}
 DEBIAN_13 = {"distribution_major_version": "13", "packages": {}}
 
 CASES: dict[str, dict[str, Any]] = {
@@ -67,6 +63,36 @@ CASES: dict[str, dict[str, Any]] = {
         ],
         "nginx_trusted_proxies": ["192.0.2.0/24"],
     },
+    "guarded": {
+        "ansible_facts": {**DEBIAN_13, "default_ipv4": {"address": "192.0.2.10"}, "default_ipv6": {}},
+        "nginx_sites": [
+            {
+                **SITE,
+                "name": "my-shop",
+                "admin_paths": ["/admin/", "/a.b"],
+                "admin_allow": ["203.0.113.7", "2001:db8::/64"],
+                "login_paths": ["/accounts/login/"],
+                "locations": [{"path": "/accounts/", "rate": "10r/s"}],
+            },
+            {**SITE, "name": "blog", "admin_paths": ["/admin/"]},
+        ],
+        "nginx_unlimited": ["198.51.100.0/24"],
+        "nginx_security_txt": {
+            "contact": ["security@example.com", "https://example.com/report"],
+            "policy": "https://example.com/policy",
+            "preferred_languages": ["en", "de"],
+        },
+    },
+    "unlimited": {
+        "nginx_sites": [{**SITE, "admin_paths": ["/admin/"], "login_paths": ["/login/"]}],
+        "nginx_visitor_rate": "",
+        "nginx_visitor_connections": 0,
+        "nginx_login_rate": "",
+        "nginx_client_header_timeout": "",
+        "nginx_client_body_timeout": "",
+        "nginx_send_timeout": "",
+        "nginx_sandbox": False,
+    },
     **{f"media_{kind}": {"nginx_sites": [{**SITE, "media": kind}]} for kind in ("public", "app", "internal", "none")},
     "closed": {
         "nginx_sites": [{**SITE, "name": "my-shop"}, {**SITE, "name": "myshop"}],
@@ -83,7 +109,7 @@ CASES: dict[str, dict[str, Any]] = {
 # One text for all files of a case: a task for each would take minutes.
 RENDER = """
 {%- set files = {} -%}
-{%- for file in __nginx_files + __nginx_site_files + __nginx_maintenance_files | selectattr('src', 'defined') -%}
+{%- for file in __nginx_files + (__nginx_security_files if nginx_security_txt else []) + __nginx_site_files + __nginx_maintenance_files | selectattr('src', 'defined') -%}
 {%- set text = lookup('ansible.builtin.template', templates ~ file.src, template_vars=file.vars | default({})) -%}
 {%- set ignored = files.update({file.dest | basename: text}) -%}
 {%- endfor -%}
@@ -128,47 +154,10 @@ def locations(server: Block) -> set[str]:
     return {words[-1] for words, _inner in server if words[0] == "location"}
 
 
-def play(cases: dict[str, dict[str, Any]], text: str, place: Path) -> dict[str, Any]:
-    """What ``text`` becomes, with the role's variables and those of each case; one run of Ansible."""
-    role = ROOT / "roles" / "nginx"
-    plays = []
-    for name, case in cases.items():
-        (place / f"{name}.json").write_text(json.dumps({"ansible_facts": DEBIAN_12, **case}))
-        plays.append(
-            {
-                "hosts": "localhost",
-                "gather_facts": False,
-                "vars_files": [f"{role}/defaults/main.yml", f"{role}/vars/main.yml", f"{place}/{name}.json"],
-                "tasks": [{"ansible.builtin.copy": {"content": text, "dest": f"{place}/{name}.out", "mode": "0600"}}],
-                "vars": {"templates": f"{role}/templates/"},
-            }
-        )
-    playbook = place / "render.yml"
-    playbook.write_text(yaml.safe_dump(plays))
-    run = subprocess.run(
-        [
-            str(Path(sys.executable).parent / "ansible-playbook"),
-            "--inventory=localhost,",
-            "--connection=local",
-            playbook,
-        ],
-        env={
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(collections()),
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    return {name: json.loads((place / f"{name}.out").read_text()) for name in cases}
-
-
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
     """Every file of every case."""
-    return play(CASES, RENDER, tmp_path_factory.mktemp("nginx"))
+    return play("nginx", CASES, RENDER, tmp_path_factory.mktemp("nginx"))
 
 
 def servers(files: dict[str, str], file: str = "shop.conf") -> dict[tuple[str, str], Block]:
@@ -273,10 +262,13 @@ def test_a_full_site(rendered: dict[str, dict[str, str]]) -> None:
     app = location(server, "@app")
     assert (values(app, "proxy_pass"), values(app, "proxy_read_timeout")) == ([["http://127.0.0.1:8000"]], [["305s"]])
     # A rule for everything takes the place of the plain location, which nginx would refuse as a second one.
-    assert values(location(server, "/"), "limit_req") == [["zone=shop_1", "burst=10", "nodelay"]]
-    assert values(location(server, "/login"), "limit_req") == [["zone=shop_2", "burst=10", "nodelay"]]
+    assert values(location(server, "/"), "limit_req") == [["zone=shop_rate_1", "burst=10", "nodelay"]]
+    assert values(location(server, "/login"), "limit_req") == [["zone=shop_rate_2", "burst=10", "nodelay"]]
     zones = values(parse(rendered["full"]["shop.conf"]), "limit_req_zone")
-    assert [words[1:] for words in zones] == [["zone=shop_1:1m", "rate=10r/s"], ["zone=shop_2:1m", "rate=5r/m"]]
+    assert [words[1:] for words in zones] == [
+        ["zone=shop_rate_1:1m", "rate=10r/s"],
+        ["zone=shop_rate_2:1m", "rate=5r/m"],
+    ]
     assert r'"^/a\.b/\(c\)/(?<groundcrew_rest>.*)$"' in rendered["full"]["shop.conf"]
     files = found["443", "files.example.com"]
     assert values(location(files, "/"), "try_files")[0][-1] == "@media"
@@ -333,8 +325,9 @@ def test_response_headers(rendered: dict[str, dict[str, str]]) -> None:
     def headers(case: str) -> list[str]:
         return [words[0] for words in values(parse(rendered[case]["groundcrew-headers.conf"]), "add_header")]
 
-    assert headers("plain") == ["Strict-Transport-Security", "X-Content-Type-Options", "Referrer-Policy"]
-    assert headers("no_hsts") == ["X-Content-Type-Options", "Referrer-Policy"]
+    common = ["X-Content-Type-Options", "Referrer-Policy", "Permissions-Policy"]
+    assert headers("plain") == ["Strict-Transport-Security", *common]
+    assert headers("no_hsts") == common
     assert '"max-age=31536000"' in rendered["plain"]["nginx.conf"]
     assert "includeSubDomains" not in rendered["plain"]["nginx.conf"]
 
@@ -380,6 +373,215 @@ def test_the_holding_page_loads_nothing(rendered: dict[str, dict[str, str]]) -> 
     assert '<meta http-equiv="refresh" content="30">' in page
     assert page.count("Back in a moment") == 2
     assert "being prepared" in page
+
+
+# --- limits, guarded admins, security.txt
+
+
+def patterns(table: Block, result: str) -> list[str]:
+    """The regular expressions of a map that give a result, in Python's words."""
+    return [
+        re.sub(r"\\z$", r"\\Z", words[0].removeprefix("~").removeprefix("*").replace("(?<", "(?P<"))
+        for words, _inner in table
+        if words[0].startswith("~") and words[1] == result
+    ]
+
+
+def table(text: str, name: str) -> Block:
+    (found,) = [inner for words, inner in parse(text) if words[0] in ("map", "geo") and words[-1] == name]
+    return found
+
+
+def http(files: dict[str, str]) -> Block:
+    return next(inner for words, inner in parse(files["nginx.conf"]) if words == ["http"])
+
+
+def test_limits_count_what_reaches_an_app(rendered: dict[str, dict[str, str]]) -> None:
+    server = servers(rendered["guarded"], "my-shop.conf")["443", "shop.example.com"]
+    login = ["zone=my-shop_login", "burst=20", "nodelay"]
+    assert values(location(server, "@app"), "limit_req") == [
+        ["zone=groundcrew_visitors", "burst=2000", "nodelay"],
+        login,
+    ]
+    # nginx asks limits once per request, so a location with a rate has to ask for attempts as well.
+    assert values(location(server, "/accounts/"), "limit_req") == [
+        ["zone=my-shop_rate_1", "burst=10", "nodelay"],
+        login,
+    ]
+    for place in ("/", "@media", "@moved"):
+        assert not values(location(server, place), "limit_req")
+    settings = http(rendered["guarded"])
+    assert values(settings, "limit_conn") == [["groundcrew_connections", "1500"]]
+    assert values(settings, "limit_req_status") == values(settings, "limit_conn_status") == [["429"]]
+    uncounted = [words for words, inner in settings if words[:1] == ["geo"] and inner]
+    assert uncounted == [["geo", "$groundcrew_counted"]]
+    (networks,) = [inner for words, inner in settings if words == ["geo", "$groundcrew_counted"]]
+    assert [words for words, _inner in networks] == [
+        ["default", "1"],
+        *([network, "0"] for network in ("127.0.0.0/8", "::1", "192.0.2.10", "198.51.100.0/24")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("request_line", "attempt"),
+    [
+        ("POST /admin/login/", True),
+        ("POST /admin/login", True),
+        ("POST /admin/", True),
+        ("POST /de/admin/login/", True),
+        ("POST /ADMIN/Login/", True),
+        ("POST /a.b/login/", True),
+        ("POST /accounts/login/", True),
+        ("POST /pt-br/accounts/login/code/", True),
+        ("POST /zh_hans/accounts/login/", True),
+        ("GET /admin/login/", False),
+        ("POST /admin/shop/product/add/", False),
+        ("POST /admin/login/elsewhere/", False),
+        ("POST /axb/login/", False),
+        ("POST /accounts/loginpage/", False),
+        ("POST /forum/accounts/login/", False),
+        ("POST /", False),
+    ],
+)
+def test_what_is_an_attempt_to_log_in(rendered: dict[str, dict[str, str]], request_line: str, attempt: bool) -> None:
+    found = table(rendered["guarded"]["my-shop.conf"], "$groundcrew_attempt_at_my_shop")
+    matching = [p for p in patterns(found, "$groundcrew_visitor") if re.search(p, request_line, re.I)]
+    assert bool(matching) == attempt
+
+
+@pytest.mark.parametrize(
+    ("path", "kept_out"),
+    [
+        ("/admin", True),
+        ("/admin/", True),
+        ("/Admin/x", True),
+        ("/en/admin/", True),
+        ("/sr-latn/admin/", True),
+        ("/a.b/", True),
+        ("/administrators/", False),
+        ("/axb/", False),
+        ("/news/admin/", False),
+        ("/", False),
+    ],
+)
+def test_who_is_kept_out_of_an_admin(rendered: dict[str, dict[str, str]], path: str, kept_out: bool) -> None:
+    text = rendered["guarded"]["my-shop.conf"]
+    found = patterns(table(text, "$groundcrew_forbidden_at_my_shop"), "1")
+    assert any(re.search(pattern, f"10:{path}", re.I) for pattern in found) == kept_out
+    # A detour may lead anywhere.
+    assert any(re.search(pattern, f"11:{path}", re.I) for pattern in found)
+    assert not any(re.search(pattern, f"0{detour}:{path}", re.I) for pattern in found for detour in "01")
+    assert [words[0] for words, _inner in table(text, "$groundcrew_stranger_to_my_shop")] == [
+        *("default", "127.0.0.0/8", "::1", "192.0.2.10", "203.0.113.7", "2001:db8::/64")
+    ]
+    assert "stranger" not in rendered["guarded"]["blog.conf"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "detour"),
+    [
+        ("/x/../admin/", True),
+        ("/x/..%2Fadmin/", True),
+        ("/admin/%2e%2E/", True),
+        ("/admin/.%2e", True),
+        ("/admin/./x", True),
+        ("/x%2f..#", True),
+        ("/a/..?x", True),
+        ("/a?x=/../", False),
+        ("/..a/...", False),
+        ("/a..b/.well-known/x", False),
+        ("/%252e%252e/", False),
+    ],
+)
+def test_what_is_a_detour(rendered: dict[str, dict[str, str]], asked: str, detour: bool) -> None:
+    (found,) = [inner for words, inner in http(rendered["guarded"]) if words[-1] == "$groundcrew_detour"]
+    (pattern,) = patterns(found, "1")
+    assert bool(re.search(pattern, asked, re.I)) == detour
+
+
+@pytest.mark.parametrize(
+    ("binary", "counted_as"),
+    [
+        (b"\xcb\x00\x71\x07", None),
+        (bytes.fromhex("20010db8000000000000000000000007"), bytes.fromhex("20010db800000000")),
+        (bytes.fromhex("20010db80a0d000a0000000000000a0a"), bytes.fromhex("20010db80a0d000a")),
+        (bytes.fromhex("00000000000000000000ffff0a00710a"), bytes.fromhex("0a00710a")),
+    ],
+)
+def test_who_counts_as_one_visitor(
+    rendered: dict[str, dict[str, str]], binary: bytes, counted_as: bytes | None
+) -> None:
+    (found,) = [inner for words, inner in http(rendered["plain"]) if words[-1] == "$groundcrew_source"]
+    first = None
+    for version in ("$groundcrew_ipv4", "$groundcrew_ipv6"):
+        (pattern,) = patterns(found, version)
+        match = re.search(pattern.encode(), binary)
+        first = first or (match and match[version.removeprefix("$")])
+    assert first == counted_as
+
+
+def test_security_txt_never_expires(rendered: dict[str, dict[str, str]]) -> None:
+    files = rendered["guarded"]
+    for name in ("my-shop.conf", "blog.conf"):
+        server = servers(files, name)["443", "shop.example.com"]
+        assert ["snippets/groundcrew-security-txt.conf"] in values(server, "include")
+    ((_words, answer),) = parse(files["groundcrew-security-txt.conf"])
+    ((status, text),) = values(answer, "return")
+    assert status == "200"
+    assert text.split("\\n") == [
+        "Contact: mailto:security@example.com",
+        "Contact: https://example.com/report",
+        "Expires: ${groundcrew_in_a_year}-01T00:00:00Z",
+        "Policy: https://example.com/policy",
+        "Preferred-Languages: en, de",
+        "Canonical: https://$host$groundcrew_port/.well-known/security.txt",
+        "",
+    ]
+    (found,) = [inner for words, inner in http(files) if words[-1] == "$groundcrew_in_a_year"]
+    for now, ahead in {"2026-11": "2027-11", "2029-02": "2030-02", "2039-12": "2040-12", "2098-01": "2099-01"}.items():
+        years = set()
+        for words, _inner in found:
+            if match := re.search(words[0][1:].replace("(?<", "(?P<"), f"{now}-26T05:00:00+00:00"):
+                years.add(re.sub(r"\$\{?(\w+)\}?", lambda name, match=match: match[name[1]], words[1]))  # type: ignore[misc]
+        assert years == {ahead}
+    for case in ("plain", "unlimited"):
+        assert "security-txt" not in rendered[case]["shop.conf"]
+        assert "in_a_year" not in rendered[case]["nginx.conf"]
+        assert "groundcrew-security-txt.conf" not in rendered[case]
+
+
+def test_what_is_switched_off_leaves_no_trace(rendered: dict[str, dict[str, str]]) -> None:
+    site, main = rendered["unlimited"]["shop.conf"], rendered["unlimited"]["nginx.conf"]
+    for word in ("limit_req", "limit_conn", "groundcrew_visitor", "groundcrew_counted", "attempt", "detour", "geo"):
+        assert word not in site + main
+    assert not re.search(r"\s(client_header|client_body|send)_timeout", main)
+    unit = [line for line in rendered["unlimited"]["10-groundcrew.conf"].splitlines() if not line.startswith("#")]
+    assert unit == ["[Service]", "Restart=on-failure", "RestartSec=1"]
+
+
+TEXTS: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, []),
+    ({"contact": ["a@b.example", "mailto:a@b.example", "https://b.example/x", "tel:+1-201-555-0123"]}, []),
+    ({"policy": "https://b.example/"}, ["has no contact, without which it says nothing: add one, such as"]),
+    ({"contact": ["b.example"]}, ["contact: 'b.example' is neither a mail address nor a URI"]),
+    ({"contact": ["http://b.example/"]}, ["contact: 'http://b.example/' is neither"]),
+    ({"contact": ["https://b.example/$host"]}, ["contact: 'https://b.example/$host' is neither"]),
+    ({"contact": ["a@b.example\n"]}, ["contact: 'a@b.example\n' is neither"]),
+    (
+        {"contact": ["a@b.example"], "policy": '"; }', "hiring": "/jobs"},
+        ["policy: '\"; }' is no URI", "hiring: '/jobs' is no URI"],
+    ),
+    ({"contact": ["a@b.example"], "preferred_languages": ["en_US"]}, ["preferred_languages: 'en_US' is no language"]),
+]
+
+
+def test_what_is_no_security_txt_is_told(tmp_path: Path) -> None:
+    cases = {str(n): {"nginx_sites": [SITE], "nginx_security_txt": text} for n, (text, _words) in enumerate(TEXTS)}
+    told = play("nginx", cases, "{{ __nginx_security_problems | to_json }}", tmp_path)
+    for (text, expected), problems in zip(TEXTS, told.values(), strict=True):
+        assert len(problems) == len(expected), (text, problems)
+        for problem, words in zip(sorted(problems), sorted(expected), strict=True):
+            assert problem.startswith(words)
 
 
 # --- maintenance
@@ -448,5 +650,5 @@ def test_what_cannot_be_done_is_told(tmp_path: Path) -> None:
         str(number): {"nginx_sites": [SITE], "nginx_maintenance_state": "on", **wish}
         for number, (wish, _problems) in enumerate(WISHES)
     }
-    told = play(wishes, "{{ __nginx_maintenance_problems | to_json }}", tmp_path)
+    told = play("nginx", wishes, "{{ __nginx_maintenance_problems | to_json }}", tmp_path)
     assert list(told.values()) == [problems for _wish, problems in WISHES]

@@ -47,6 +47,8 @@ redis: {listen: socket, queue: true, database: 7}
 media: public
 body_size: 10M
 locations: [{path: /feeds/, rate: 5r/s}, {path: /legacy/, redirect: "https://old.example.com/"}]
+admin: {paths: [/cms/, /django-admin/], allow: [203.0.113.7, "2001:db8::/48"]}
+login_paths: [/konto/anmelden/]
 server: {kind: gunicorn, entry: "config.wsgi:application", workers: "4", threads: 2, timeout: 30}
 workers: [{kind: celery, app: config.celery, count: "2", queues: [mail], concurrency: 4, memory_max: 300M}]
 procfile: true
@@ -182,6 +184,8 @@ def test_the_full_record() -> None:
                 {"path": "/feeds/", "rate": "5r/s", "redirect": None},
                 {"path": "/legacy/", "rate": None, "redirect": "https://old.example.com/"},
             ],
+            "admin": {"paths": ["/cms/", "/django-admin/"], "allow": ["203.0.113.7", "2001:db8::/48"]},
+            "login_paths": ["/konto/anmelden/"],
             "server": {
                 "kind": "gunicorn",
                 "entry": "config.wsgi:application",
@@ -355,8 +359,20 @@ def test_nginx_is_told_of_its_sites() -> None:
         "body_size": "10m",
         "timeout": 35,
         "locations": BOTH[0]["locations"],
+        "admin_paths": ["/cms/", "/django-admin/"],
+        "admin_allow": ["203.0.113.7", "2001:db8::/48"],
+        "login_paths": ["/konto/anmelden/"],
         "group": "shop",
     }
+
+
+def test_where_visitors_log_in_is_known_without_a_word() -> None:
+    (site,) = slices.nginx_sites([record()])
+    assert site["admin_paths"] == ["/admin/"]
+    assert site["admin_allow"] == []
+    assert {"/accounts/login/", "/login/"} <= set(site["login_paths"])
+    (site,) = slices.nginx_sites([record(admin={"paths": []}, login_paths=[])])
+    assert site["admin_paths"] == site["login_paths"] == []
 
 
 def test_a_certificate_names_every_host() -> None:
