@@ -299,7 +299,7 @@ def test_a_boot_is_judged(host: Any) -> None:
     try:
         host.check_output("mkdir -p /srv/shop/releases/r1 && ln -s releases/r1 /srv/shop/current")
         rc, state = judge()
-        assert (rc, state["healthy"], state["sites"]) == (1, False, ["shop"])
+        assert (rc, state["healthy"], state["sites"]) == (1, False, ["guestbook", "neighbour", "shop"])
         assert state["problems"] == ["shop-web@r1.service, the live release of shop, is inactive"]
     finally:
         host.run("rm -r /srv/shop")
@@ -354,6 +354,9 @@ def test_what_is_switched_off_leaves_no_trace(host: Any) -> None:
     manifest = "/var/lib/groundcrew/config_set/host.json"
     kept = {"/etc/default/locale", "/etc/localtime", "/etc/timezone"}
     kept |= {"/etc/sysusers.d/groundcrew.conf", "/etc/systemd/journald.conf.d/10-groundcrew.conf"}
+    # The admin user's; see test_access.py.
+    kept |= {"/etc/sudoers.d/groundcrew-admin", "/etc/tmpfiles.d/groundcrew-admin.conf"}
+    kept |= {"/etc/ssh/authorized_keys.d/admin", "/etc/ssh/sshd_config.d/05-groundcrew-keys.conf"}
     written = set(json.loads(host.file(manifest).content_string)["files"]) - kept
     assert len(written) > 15
     try:
