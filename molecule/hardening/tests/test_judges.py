@@ -67,7 +67,7 @@ def test_nmap_finds_three_ports(address: str) -> None:
 def test_sslyze_finds_mozillas_intermediate_profile(judges: Path, name: str, address: str, tmp_path: Path) -> None:
     site = f"guestbook.{name}.test:443{{{address}}}"
     report = tmp_path / "sslyze.json"
-    argv = [judges / "sslyze", "--mozilla_config=intermediate", f"--json_out={report}", site]
+    argv = [str(judges / "sslyze"), "--mozilla_config=intermediate", f"--json_out={report}", site]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert "Scan is COMPLIANT" in done.stdout or "is compliant" in done.stdout.lower(), done.stdout
     (result,) = json.loads(report.read_text())["server_scan_results"]
