@@ -79,7 +79,14 @@ def on(wish: str) -> None:
         FILE.unlink(missing_ok=True)
         fill(size)
         subprocess.run(["mkswap", str(FILE)], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["swapon", str(FILE)], check=True)
+    taken = subprocess.run(["swapon", str(FILE)], capture_output=True, text=True, check=False)
+    if taken.returncode:
+        FILE.unlink()
+        if wish != "auto":
+            raise SystemExit(taken.stderr.strip())
+        # Such as btrfs or ZFS: no reason to do without all else that a run brings.
+        say(f"this file system takes no swap file: {taken.stderr.strip()}")
+        return
     say(f"{FILE}: {FILE.stat().st_size // MEBI} MiB")
 
 

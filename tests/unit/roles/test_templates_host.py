@@ -27,6 +27,7 @@ ALL_OFF = {
     "host_banner": "",
     "host_umask": "",
     "host_blocked_modules": [],
+    "host_package_check": False,
 }
 SSHD = {"/etc/ssh/sshd_config.d/00-groundcrew.conf", "/usr/local/lib/groundcrew/groundcrew-sshd-check"}
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1 alice@example.com"
@@ -200,7 +201,7 @@ def test_packages_of_the_site_and_of_the_measures_are_one_list(rendered: dict[st
     assert rendered["nginx"]["packages"][0] == "nginx"
     assert set(rendered["nginx"]["packages"]) == {
         *("nginx", "fail2ban", "nftables", "python3-systemd"),
-        *("unattended-upgrades", "needrestart", "systemd-timesyncd"),
+        *("unattended-upgrades", "needrestart", "systemd-timesyncd", "debsums"),
     }
 
 
