@@ -112,6 +112,8 @@ def placeholder_values(record: Mapping[str, t.Any], secrets: Mapping[str, str], 
         # A queue must never lose an entry, so the one URL names the instance that evicts nothing if there is one.
         main = "queue" if "queue" in record["redis"]["instances"] else "cache"
         values["redis.url"] = values[f"redis.{main}.url"]
+    # Only a rotation makes some.
+    values["secret.secret_key_fallbacks"] = ""
     values.update({f"secret.{name}": value for name, value in secrets.items()})
     return values
 
@@ -155,6 +157,8 @@ def compose(record: Mapping[str, t.Any], secrets: Mapping[str, str], release: st
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
     }
+    if secrets.get("secret_key_fallbacks"):
+        environment["SECRET_KEY_FALLBACKS"] = secrets["secret_key_fallbacks"]
     database = record["database"]
     if database:
         environment["DATABASE_URL"] = values["database.url"]

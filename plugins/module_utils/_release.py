@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import subprocess
 import traceback
@@ -53,6 +54,8 @@ class Options:
     drain_timeout: float = 60
     smoke_test: bool = True
     rollback_migrations: bool = False
+    rotate: str = ""
+    fallbacks: bool = True
 
 
 class App:
@@ -215,6 +218,12 @@ class Release:
         own = self.path_variables
         paths = {name: f"{own[name]}:{environment[name]}" for name in ("PATH", "PYTHONPATH") if environment.get(name)}
         write_private(self.environment_file, _environment.render({**environment, **paths}))
+
+    def smoke_token(self) -> str:
+        """What the release answers to with its id. It keeps its own, whatever secrets the app has got since."""
+        text = pathlib.Path(self.environment_file).read_text("utf-8")
+        found = re.search(r'^GROUNDCREW_SMOKE="([0-9a-f]+)"$', text, re.MULTILINE)
+        return found[1] if found else ""
 
     def shell(self, command: str, title: str) -> None:
         """Run one of the app's own commands in its directory, sandbox and environment."""

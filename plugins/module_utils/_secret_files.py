@@ -22,6 +22,9 @@ ALPHABET = string.ascii_letters + string.digits
 # from it are well-formed; no secret hashes to it.
 PLACEHOLDER = "0" * 64
 
+# While a secret is being rotated, the value before lies in a file beside it, with this at the end of its name.
+FORMER = ".former"
+
 MODE = 0o600
 DIRECTORY_MODE = 0o700
 
@@ -108,6 +111,13 @@ def describe(steps: Sequence[Step]) -> dict[str, str]:
         "before": "".join(f"{step.path}: {before[step.action]}\n" for step in changes),
         "after": "".join(f"{step.path}: {after[step.action]}\n" for step in changes),
     }
+
+
+def former(path: str) -> str:
+    """Hash of the value before a rotation that has not come to its end; empty where there is none."""
+    seen = observe(path + FORMER).content or ""
+    kept = observe(path).content or ""
+    return digest(seen) if seen and digest(seen) != digest(kept) else ""
 
 
 def observe(path: str, owner: int = 0, group: int = 0) -> Observed:
