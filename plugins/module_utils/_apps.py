@@ -23,7 +23,7 @@ REDIS_PORTS = {"cache": 6379, "queue": 6380}
 # (there may be none), and its password when it uses Redis.
 BUILT_IN_SECRETS = ("secret_key", "secret_key_fallbacks", "redis_password")
 
-_SECRET = re.compile(r"\$(?:\$|\{secret\.([a-z][a-z0-9_]{0,63})\})")
+_SECRET = re.compile(r"\$(?:\$|\{secret(?:_file)?\.([a-z][a-z0-9_]{0,63})\})")
 
 Record = dict[str, t.Any]
 

@@ -186,6 +186,8 @@ def fingerprint(app: App, options: Options, revision: str, secrets: Mapping[str,
         "tuning": app.tuning(),
         "sandbox": _units.SERVICE_SANDBOX,
     }
+    if credentials := _environment.credentials(app.record, secrets):
+        inputs["credentials"] = credentials
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
@@ -316,6 +318,7 @@ def fetch(app: App, options: Options) -> dict[str, t.Any]:
             files = _locate.list_files(release.code)
             release.remember(directory=_locate.locate(files, app.record["directory"]))
             release.write_environment(_environment.compose(app.record, secrets, release.id))
+            release.write_credentials(_environment.credentials(app.record, secrets))
     return {**result, "needed": True}
 
 

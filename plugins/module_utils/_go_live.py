@@ -199,6 +199,7 @@ def describe(app: App, release: Release) -> str:
         writable=app.writable,
         described=app.record["server"],
         tuning=tuning,
+        credentials=release.credentials,
     )
 
 

@@ -32,7 +32,11 @@ from ansible_collections.groundcrew.django.plugins.module_utils import (
     _servers,
 )
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
-from ansible_collections.groundcrew.django.plugins.module_utils._runner import Result, SandboxRunner
+from ansible_collections.groundcrew.django.plugins.module_utils._runner import (
+    Result,
+    SandboxRunner,
+    credentials_of,
+)
 
 # Shorter parts of a secret are ordinary words, and would mask half of what an operator has to read.
 SHORTEST_LINE = 12
@@ -160,6 +164,7 @@ class Release:
         self.python = f"{self.venv}/bin/python"
         self.socket = f"{self.root}/run/web.sock"
         self.environment_file = f"{app.paths['config']}/{release}.env"
+        self.credentials_directory = f"{app.paths['config']}/{release}.credentials"
         self._facts = pathlib.Path(f"{self.beside}/release.json")
 
     @property
@@ -219,6 +224,18 @@ class Release:
         paths = {name: f"{own[name]}:{environment[name]}" for name in ("PATH", "PYTHONPATH") if environment.get(name)}
         write_private(self.environment_file, _environment.render({**environment, **paths}))
 
+    def write_credentials(self, secrets: Mapping[str, str]) -> None:
+        """Keep the secrets that processes get as files, beside the environment; systemd copies them for each unit."""
+        if secrets:
+            os.mkdir(self.credentials_directory, 0o700)
+        for name, secret in secrets.items():
+            write_private(f"{self.credentials_directory}/{name}", secret)
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """Their paths, by the variables that name them."""
+        return credentials_of(self.environment_file)
+
     def smoke_token(self) -> str:
         """What the release answers to with its id. It keeps its own, whatever secrets the app has got since."""
         text = pathlib.Path(self.environment_file).read_text("utf-8")
@@ -262,6 +279,7 @@ class Release:
             return
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.environment_file)
+        shutil.rmtree(self.credentials_directory, ignore_errors=True)
         if os.path.isdir(self.root):
             shutil.rmtree(self.root)
 

@@ -53,7 +53,7 @@ def refuse(record: Mapping[str, t.Any], name: str, given: Mapping[str, str], kep
     """
     app = record["name"]
     makes = [KEY, *([REDIS] if record["redis"] else []), *record["secrets"]]
-    if name.partition("database_password")[0] == "" and (name in given or name not in record["secrets"]):
+    if name.startswith("database_password") and name not in record["secrets"]:
         raise _refuse_database(record, name)
     if name == FALLBACKS:
         if name in given:
@@ -267,7 +267,8 @@ def outdated(app: App, former: Mapping[str, str]) -> set[str]:
     kept = app.secrets
     found = set()
     for path in pathlib.Path(app.paths["config"]).glob("*.env"):
-        text = path.read_text("utf-8")
+        files = Release(app, path.stem).credentials.values()
+        text = "\n".join(pathlib.Path(file).read_text("utf-8") for file in (path, *files))
         if any(is_before(text, value.removesuffix("\n"), kept.get(name, "")) for name, value in former.items()):
             found.add(path.stem)
     return found

@@ -23,6 +23,7 @@ SETTINGS = """
     MIDDLEWARE += ["django.contrib.sessions.middleware.SessionMiddleware"]
     SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
     SESSION_COOKIE_SECURE = True
+    PEPPER = Path(os.environ["PEPPER_FILE"]).read_text() if "PEPPER_FILE" in os.environ else ""
     VERSION = "main"
     """
 
@@ -49,6 +50,8 @@ TASKS = """
     def note(kind, number, seconds):
         from jobs.models import Run
 
+        if "PEPPER_FILE" in os.environ:
+            open(os.environ["PEPPER_FILE"]).close()
         run = Run.objects.create(kind=kind, number=number, release=os.environ["GROUNDCREW_RELEASE"])
         time.sleep(seconds)
         run.ended = True
@@ -85,6 +88,7 @@ TASKS = """
     """
 
 VIEWS = """
+    import hashlib
     import os
 
     from django.conf import settings
@@ -103,6 +107,10 @@ VIEWS = """
             answer = JsonResponse({"count": client.incr("count")})
         answer["X-Version"] = settings.VERSION
         return answer
+
+
+    def pepper(request):
+        return JsonResponse({"sha256": hashlib.sha256(settings.PEPPER.encode()).hexdigest()})
 
 
     def visits(request):
@@ -137,6 +145,7 @@ URLS = """
     urlpatterns = [
         path("", views.front),
         path("count/", views.count),
+        path("pepper/", views.pepper),
         path("visits/", views.visits),
         path("add/<kind>/", views.add),
         path("runs/<kind>/", views.runs),

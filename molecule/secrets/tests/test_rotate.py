@@ -187,7 +187,24 @@ def test_a_secret_of_the_app_itself_gets_a_new_value(jobs: Keeper) -> None:
     after = jobs.secrets()
     assert len(after["pepper"]) == 64
     assert {name for name in after if after[name] != before.get(name)} == {"pepper"}
-    assert f'PEPPER="{after["pepper"]}"' in jobs.root(f"cat /etc/groundcrew/jobs/{jobs.current()}.env").splitlines()
+    assert jobs.get("pepper/")["sha256"] == digest(after["pepper"])
+
+
+def test_a_secret_reaches_every_process_as_a_file_that_nobody_else_reads(jobs: Keeper) -> None:
+    pepper = jobs.secrets()["pepper"]
+    assert pepper not in jobs.root(f"cat /etc/groundcrew/jobs/{jobs.current()}.env")
+    jobs.forget()
+    jobs.add("celery", 1, 0, 0)
+    assert jobs.done("celery") == {0: 1}
+    assert "had a nap" in jobs.play("manage", app="jobs", schedule="nap")
+    command = "shell -c 'from django.conf import settings; print(len(settings.PEPPER))'"
+    assert "64" in jobs.play("manage", app="jobs", command=command)
+    script = "umask 077; cat > /root/pattern; {} grep -rlF -f - /run/credentials -s < /root/pattern | wc -l; rm /root/pattern"
+    as_nobody = "setpriv --reuid=nobody --regid=nogroup --clear-groups"
+    assert int(server.root(jobs.name, script.format(""), pepper)) > 1
+    assert server.root(jobs.name, script.format(as_nobody), pepper) == "0"
+    names = jobs.root("systemctl cat 'jobs-*' | grep -c '^LoadCredential=PEPPER_FILE:/etc/groundcrew/jobs/'")
+    assert int(names) >= 4
 
 
 @pytest.mark.parametrize("secret", ["redis_password", "secret_key"])
@@ -227,7 +244,7 @@ def test_a_rotation_that_was_killed_is_finished_by_the_next_deploy(jobs: Keeper)
             assert jobs.redis_takes(before["redis_password"])
             assert jobs.redis_takes(between["redis_password"])
             # The role of Redis lets both be.
-            jobs.play("site", skip_app_deploy=True, app_deploy_apps=[])
+            jobs.play("site", app_deploy_apps=[])
             assert jobs.redis_takes(before["redis_password"])
         said = jobs.deploy("good-1")
     assert "The rotation of redis_password had been cut off" in said
@@ -267,13 +284,10 @@ def test_no_secret_is_anywhere(jobs: Keeper) -> None:
     # What the tests themselves have typed stands in the arguments of their runs.
     made = {secret for secret in jobs.known if "chosen" not in secret}
     assert not [secret[:4] for secret in made for said in jobs.said if secret in said]
-    patterns = "\n".join(sorted(jobs.known))
     places = "/etc /home /opt /run /srv /tmp /usr/local /var"
-    found = jobs.root(f"""
+    script = f"""
         umask 077
-        cat > /root/patterns <<'END'
-{patterns}
-END
+        cat > /root/patterns
         journalctl --no-pager --output=export > /root/journal
         cat /proc/[0-9]*/cmdline > /root/cmdlines
         systemctl show --all '*' > /root/units
@@ -282,5 +296,5 @@ END
         setpriv --reuid=nobody --regid=nogroup --clear-groups grep -rlaF -s -f - {places} < /root/patterns
         rm /root/patterns /root/journal /root/cmdlines /root/units
         true
-        """)
-    assert found == ""
+        """
+    assert server.root(jobs.name, script, "\n".join(sorted(jobs.known)) + "\n") == ""
