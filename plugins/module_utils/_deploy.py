@@ -335,7 +335,7 @@ def rotate(app: App, options: Options) -> list[str]:
         given = options.secrets.get(_rotation.REDIS)
         wanted += [_rotation.REDIS] if given and given != kept[_rotation.REDIS] else []
     cut_off = sorted(set(_rotation.pending(app)) - {*wanted, _rotation.FALLBACKS})
-    said = [f"The rotation of {name} had been cut off; this deploy ends it." for name in cut_off]
+    said = [f"The rotation of {name}, which was on its way, ends with this deploy." for name in cut_off]
     return said + [_rotation.begin(app, name, options) for name in dict.fromkeys(wanted)]
 
 

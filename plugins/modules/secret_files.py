@@ -38,6 +38,12 @@ options:
           - The secret itself, from a vault.
           - Leave it out to have one generated.
         type: str
+      keep_former:
+        description:
+          - Whether another secret that O(secrets[].value) replaces is kept beside it, in a file whose name ends in
+            C(.former), for whoever still uses it. Somebody else has to remove that file, as a deploy of the app does.
+        type: bool
+        default: false
 extends_documentation_fragment:
   - groundcrew.django._attributes
 attributes:
@@ -127,6 +133,7 @@ def main() -> None:
                     "path": {"type": "path", "required": True},
                     "length": {"type": "int", "default": 50},
                     "value": {"type": "str", "no_log": True},
+                    "keep_former": {"type": "bool", "default": False},
                 },
             }
         },
