@@ -45,7 +45,7 @@ def go_live(app: App, release: Release, options: Options) -> dict[str, t.Any]:
     start(app, release, options)
     share_static(release)
     switch(app, release, options)
-    settle(app, options)
+    settle(app, options, waited=False)
     notes = []
     if _rotation.pending(app):
         _rotation.wait(app, options.drain_timeout + _rotation.PATIENCE)
@@ -100,11 +100,12 @@ def smoke(app: App, release: Release, options: Options) -> None:
         _smoke.test(release.id, release.facts, app.record, release.static, release.smoke_token())
 
 
-def settle(app: App, options: Options) -> bool:
+def settle(app: App, options: Options, *, waited: bool = True) -> bool:
     """Make the live release the only one: note it, stop every other one, remove what is not kept.
 
     A run may die after the switch, which decides, so all of this is done again whenever a deploy looks at the app.
 
+    :param waited: whether a rotation may end though something still runs that it leaves behind.
     :returns: whether anything was left to do.
     """
     live = app.live
@@ -118,7 +119,7 @@ def settle(app: App, options: Options) -> bool:
             app.instance(release).stop_later(Release(app, release).socket, options.drain_timeout)
     moved = _background.converge(app, Release(app, live))
     busy = {*running, *_background.releases(app)}
-    rotated = _rotation.finish(app, busy)
+    rotated = _rotation.finish(app, busy, waited)
     present = os.listdir(app.paths["releases"])
     surplus = _ledger.surplus(app.ledger.entries, present, live, options.keep, busy)
     # Of a release whose directory somebody has removed by hand, the secrets in its environment file are still there.

@@ -229,15 +229,16 @@ def begin(app: App, name: str, options: Options) -> str:
     return f"{name} has a new value." if changed else f"{name}: nothing to change."
 
 
-def finish(app: App, busy: Collection[str]) -> bool:
+def finish(app: App, busy: Collection[str], waited: bool) -> bool:
     """End the rotations that the live release has gone along with: the former values are valid nowhere any more.
 
     :param busy: releases of which something still runs; as long as it uses the former password of Redis, that stays.
+    :param waited: whether others that have a former value may be left behind; they are removed by a later deploy.
     :returns: whether there was anything to end.
     """
     former = pending(app)
     old = outdated(app, former) if former else set()
-    if not former or app.live in old or (REDIS in former and old & set(busy)):
+    if not former or app.live in old or (old & set(busy) and (REDIS in former or not waited)):
         return False
     for entry in app.ledger.entries:
         if entry.id in old and entry.state == _ledger.GOOD:
@@ -275,11 +276,8 @@ def outdated(app: App, former: Mapping[str, str]) -> set[str]:
 
 
 def wait(app: App, seconds: float) -> None:
-    """Wait until nothing runs any more that uses the former password of Redis, or the time is over."""
-    former = pending(app)
-    if REDIS not in former:
-        return
-    old, end = outdated(app, former) - {app.live}, time.monotonic() + seconds
+    """Wait until nothing runs any more that has a former value, or the time is over."""
+    old, end = outdated(app, pending(app)) - {app.live}, time.monotonic() + seconds
     while old & running(app) and time.monotonic() < end:
         time.sleep(_background.INTERVAL)
 

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.groundcrew.django.plugins.module_utils import _ledger, _rotation
 from ansible_collections.groundcrew.django.plugins.module_utils._engine import hide
-from ansible_collections.groundcrew.django.plugins.module_utils._environment import compose, render
+from ansible_collections.groundcrew.django.plugins.module_utils._environment import compose, credentials, render
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._release import App, Options
 from ansible_collections.groundcrew.django.plugins.module_utils._rollback import choose
@@ -165,11 +165,12 @@ def test_a_rotation_goes_from_its_beginning_to_its_end(server: Server, name: str
     assert _rotation.pending(server.app)[name] == KEPT[name]
     assert len(server.secrets[name]) == (64 if name == "pepper" else 50)
     # Not before the deploy.
-    assert not _rotation.finish(server.app, [])
+    assert not _rotation.finish(server.app, [], waited=True)
     server.release("r2")
     assert _rotation.outdated(server.app, _rotation.pending(server.app)) == {"r1"}
-    assert _rotation.finish(server.app, ["r1"]) is (name != "redis_password")
-    assert _rotation.finish(server.app, []) is (name == "redis_password")
+    assert not _rotation.finish(server.app, ["r1"], waited=False)
+    assert _rotation.finish(server.app, ["r1"], waited=True) is (name != "redis_password")
+    assert _rotation.finish(server.app, [], waited=False) is (name == "redis_password")
     assert _rotation.pending(server.app) == {}
     first, second = server.app.ledger.entries
     assert (first.state, second.state) == (_ledger.OUTDATED, _ledger.GOOD)
@@ -214,7 +215,7 @@ def test_former_keys_reach_the_app_and_are_forgotten_on_demand(server: Server) -
     assert _rotation.pending(server.app) == {}
     _rotation.begin(server.app, "secret_key", Options())
     server.release("r2")
-    _rotation.finish(server.app, [])
+    _rotation.finish(server.app, [], waited=True)
     _rotation.begin(server.app, "secret_key_fallbacks", Options())
     assert "secret_key_fallbacks" not in server.secrets
     _rotation.take_back(server.app)
@@ -252,3 +253,22 @@ def test_what_a_failure_says_holds_no_secret_that_is_taken_back() -> None:
     error = ReleaseError("password s3cret-long is wrong", "", "s3cret s3cret-long")
     hide(error, {"s3cret", "s3cret-long"})
     assert (error.message, error.output) == ("password ******** is wrong", "******** ********")
+
+
+def test_a_secret_that_is_a_file_is_not_in_the_environment() -> None:
+    record: dict[str, t.Any] = {
+        "name": "shop",
+        "domains": ["shop.example.com"],
+        "paths": {"media": "", "data": "", "releases": ""},
+        "database": None,
+        "databases": {},
+        "redis": {},
+        "env": {"PEPPER_FILE": "${secret_file.pepper}", "SECRET_KEY": "${secret_file.secret_key}", "A": "1"},
+    }
+    secrets = {"secret_key": "k1", "pepper": "hot"}
+    found = compose(record, secrets, "r1")
+    assert "SECRET_KEY" not in found
+    assert not [value for value in found.values() if value in ("hot", "k1")]
+    assert credentials(record, secrets) == {"PEPPER_FILE": "hot", "SECRET_KEY": "k1"}
+    with pytest.raises(ReleaseError, match="pepper"):
+        credentials(record, {"secret_key": "k1"})
