@@ -20,6 +20,7 @@ import secrets as generator
 import subprocess
 import time
 import typing as t
+import urllib.parse
 from collections.abc import Collection, Mapping
 
 from ansible_collections.groundcrew.django.plugins.module_utils import _background, _ledger, _live
@@ -138,8 +139,9 @@ def is_before(environment: str, former: str, current: str) -> bool:
 
 
 def _holds(text: str, value: str) -> bool:
-    # In a URL it is spelled otherwise, but stands somewhere else in full as well, or is not there at all.
-    return re.search(rf"(?<![A-Za-z0-9]){re.escape(value)}(?![A-Za-z0-9])", text) is not None
+    # Redis's password stands in a URL and nowhere else.
+    spelled = "|".join(re.escape(one) for one in (value, urllib.parse.quote(value, safe="")))
+    return re.search(rf"(?<![A-Za-z0-9])({spelled})(?![A-Za-z0-9])", text) is not None
 
 
 def with_passwords(users: str, user: str, hashes: Collection[str]) -> str:

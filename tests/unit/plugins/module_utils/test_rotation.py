@@ -85,7 +85,7 @@ def test_what_changes(name: str, given: tuple[str, ...], keep_key: bool, changes
     assert _rotation.changes(name, KEPT, "new", given, keep_key) == changes
 
 
-ENVIRONMENT = render({"SECRET_KEY": 'a"b$c', "REDIS_URL": "redis://shop:old@127.0.0.1:6379/7"})
+ENVIRONMENT = render({"SECRET_KEY": 'a"b$c', "REDIS_URL": "redis://shop:old@127.0.0.1:6379/7", "B": "redis://shop:p%40ss@"})
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,8 @@ ENVIRONMENT = render({"SECRET_KEY": 'a"b$c', "REDIS_URL": "redis://shop:old@127.
         ("old", "new", True),
         ('a"b$c', "new", True),
         ("new", "old", False),
+        ("p@ss", "new", True),
+        ("old", "p@ss", False),
         # Both: the former SECRET_KEY among the fallbacks.
         ("old", 'a"b$c', False),
         # Neither: nothing of the release uses it.
