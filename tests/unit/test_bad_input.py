@@ -507,7 +507,12 @@ APPS: list[tuple[str, Any, str, str]] = [
     ("single dollar", shop(env={"TEXT": "US$5"}), "django_apps[0].env.TEXT", "write $$ for a dollar sign"),
     ("open brace", shop(env={"TEXT": "${name"}), "django_apps[0].env.TEXT", "has a single $"),
     ("name of a secret", shop(env={"X": "${secret.My-Key}"}), "django_apps[0].env.X", "is no name of a secret"),
-    ("file of a secret in a text", shop(env={"X": "a ${secret_file.secret_key}"}), "django_apps[0].env.X", "stands by itself"),
+    (
+        "file of a secret in a text",
+        shop(env={"X": "a ${secret_file.secret_key}"}),
+        "django_apps[0].env.X",
+        "stands by itself",
+    ),
     (
         "name of a secret file",
         shop(env={"X": "${secret_file.My-Key}"}),

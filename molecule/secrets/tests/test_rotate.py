@@ -18,7 +18,8 @@ from testbed import pebble, server
 
 FOLDER = "/etc/groundcrew/jobs/secrets"
 PLANTED = "planted-token-6f2b9c4e"
-NOBODY_IS_SERVED = {"health": "/nowhere/"}
+# No release is as healthy as this wants it.
+FAILING = {"jobs_change": {"health": {"path": "/", "status": [204]}}, "app_deploy_health_timeout": 10}
 
 
 class Keeper(Jobs):
@@ -211,7 +212,7 @@ def test_a_secret_reaches_every_process_as_a_file_that_nobody_else_reads(jobs: K
 def test_a_rotation_that_fails_is_taken_back(jobs: Keeper, secret: str) -> None:
     before, current = jobs.secrets(), jobs.current()
     with jobs.nobody_notices():
-        said = jobs.rotate(secret, fails=True, jobs_change=NOBODY_IS_SERVED)
+        said = jobs.rotate(secret, fails=True, **FAILING)
     assert "the value before is in use again" in said
     assert (jobs.secrets(), jobs.current()) == (before, current)
     assert jobs.users() == [[digest(before["redis_password"])]] * 2
@@ -258,7 +259,7 @@ def test_a_rotation_that_was_killed_is_finished_by_the_next_deploy(jobs: Keeper)
 def test_a_rotation_that_was_killed_is_taken_back_by_a_deploy_that_fails(jobs: Keeper) -> None:
     before, current = jobs.secrets(), jobs.current()
     with jobs.nobody_notices(), jobs.killed("redis_password"):
-        jobs.deploy("good-1", fails=True, jobs_change=NOBODY_IS_SERVED)
+        jobs.deploy("good-1", fails=True, **FAILING)
         assert jobs.secrets() == before
         assert jobs.users() == [[digest(before["redis_password"])]] * 2
     assert jobs.current() == current
@@ -283,7 +284,7 @@ def test_a_new_password_from_the_vault_drops_no_request_either(jobs: Keeper) -> 
 
 
 def test_no_secret_is_anywhere(jobs: Keeper) -> None:
-    assert len(jobs.known) > 12
+    assert len(jobs.known) > 8
     assert any("+++ after" in said for said in jobs.said)
     # What the tests themselves have typed stands in the arguments of their runs.
     made = {secret for secret in jobs.known if "chosen" not in secret}

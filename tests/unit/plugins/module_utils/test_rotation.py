@@ -85,7 +85,9 @@ def test_what_changes(name: str, given: tuple[str, ...], keep_key: bool, changes
     assert _rotation.changes(name, KEPT, "new", given, keep_key) == changes
 
 
-ENVIRONMENT = render({"SECRET_KEY": 'a"b$c', "REDIS_URL": "redis://shop:old@127.0.0.1:6379/7", "B": "redis://shop:p%40ss@"})
+ENVIRONMENT = render(
+    {"SECRET_KEY": 'a"b$c', "REDIS_URL": "redis://shop:old@127.0.0.1:6379/7", "B": "redis://shop:p%40ss@"}
+)
 
 
 @pytest.mark.parametrize(
