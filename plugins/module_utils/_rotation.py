@@ -271,7 +271,7 @@ def outdated(app: App, former: Mapping[str, str]) -> set[str]:
     found = set()
     for path in pathlib.Path(app.paths["config"]).glob("*.env"):
         files = Release(app, path.stem).credentials.values()
-        text = "\n".join(pathlib.Path(file).read_text("utf-8") for file in (path, *files))
+        text = "\n".join(pathlib.Path(file).read_text("utf-8") for file in [str(path), *files])
         if any(is_before(text, value.removesuffix("\n"), kept.get(name, "")) for name, value in former.items()):
             found.add(path.stem)
     return found

@@ -87,7 +87,7 @@ ALL = ["DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "DATABASES", "STATIC_ROOT"]
 )
 def test_former_keys_are_laid_over_where_the_project_does_not_set_them(line: str, there: list[str], laid: bool):
     text = f"{textwrap.dedent(STARTPROJECT)}\n{line}\n"
-    more = {"SECRET_KEY_FALLBACKS": [], "set": [*found()["set"], *there]}
+    more: dict[str, t.Any] = {"SECRET_KEY_FALLBACKS": [], "set": ["DEBUG", "SECRET_KEY", *there]}
     assert ("SECRET_KEY_FALLBACKS" in names(text, fallbacks=True, **more)) is laid
     assert "SECRET_KEY_FALLBACKS" not in names(text, **more)
 
