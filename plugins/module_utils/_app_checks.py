@@ -290,7 +290,7 @@ def _placeholders(walk: Walk, made: Record, path: str) -> None:
     if not made["redis"]:
         usable.discard("redis_password")
     values = placeholder_values(made, dict.fromkeys(usable, ""), "")
-    known = sorted(name for name in values if not name.startswith("secret."))
+    known = ["secret.<name>", "secret_file.<name>", *sorted(name for name in values if not name.startswith("secret."))]
     for variable, text in made["env"].items():
         here = f"{path}.env.{variable}"
         for match in _PLACEHOLDER.finditer(text):
@@ -301,6 +301,11 @@ def _placeholders(walk: Walk, made: Record, path: str) -> None:
                 walk.refuse(
                     here, "has a single $: write $$ for a dollar sign, or ${...} for a value of the app's record"
                 )
+            elif name.startswith("secret_file."):
+                if text != match.group(0):
+                    walk.refuse(here, f"{match.group(0)} is the path of a file, and stands by itself")
+                elif name.removeprefix("secret_file.") not in usable:
+                    walk.refuse(here, f"{match.group(0)} {rules.secret_name(name.removeprefix('secret_file.'))}")
             elif name.startswith("secret."):
                 wrong = (
                     "needs redis"
@@ -313,7 +318,7 @@ def _placeholders(walk: Walk, made: Record, path: str) -> None:
                 meant = f"did you mean ${{{close[0]}}}? " if close else ""
                 walk.refuse(
                     here,
-                    f"${{{name}}} names nothing that this app has; {meant}Known: secret.<name>, {', '.join(known)}",
+                    f"${{{name}}} names nothing that this app has; {meant}Known: {', '.join(known)}",
                 )
 
 

@@ -59,7 +59,7 @@ def redis_instances(records: Sequence[Record], secrets: Mapping[str, t.Any]) -> 
                 "databases": [record["redis"]["database"]],
             }
             password = (secrets.get(record["name"]) or {}).get("redis_password")
-            users.append(user | ({"password": password} if password else {}))
+            users.append(user | ({"password": password, "keep_former": True} if password else {}))
         if users:
             found.append({"name": instance, "port": port, "socket": redis_socket(instance), "users": users})
     return found

@@ -19,10 +19,11 @@ from collections.abc import Mapping
 REDIS_DATABASES = 1024
 REDIS_PORTS = {"cache": 6379, "queue": 6380}
 
-# Made on the server unless the vault gives them: the app's key, and its password when it uses Redis.
-BUILT_IN_SECRETS = ("secret_key", "redis_password")
+# Made on the server unless the vault gives them: the app's key, the former ones that are still valid after a rotation
+# (there may be none), and its password when it uses Redis.
+BUILT_IN_SECRETS = ("secret_key", "secret_key_fallbacks", "redis_password")
 
-_SECRET = re.compile(r"\$(?:\$|\{secret\.([a-z][a-z0-9_]{0,63})\})")
+_SECRET = re.compile(r"\$(?:\$|\{secret(?:_file)?\.([a-z][a-z0-9_]{0,63})\})")
 
 Record = dict[str, t.Any]
 

@@ -191,6 +191,7 @@ def place_of(release: Release) -> _processes.Place:
         home=app.home,
         environment_file=release.environment_file,
         environment={**release.path_variables, "HOME": app.home},
+        credentials=release.credentials,
         writable=app.writable,
         tuning=app.tuning(),
         django_rq=bool(list(pathlib.Path(release.venv).glob("lib/python*/site-packages/django_rq"))),

@@ -10,6 +10,7 @@ that died is simply begun again: its unfinished release is removed first.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import glob
 import hashlib
@@ -34,6 +35,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils import (
     _processes,
     _procfile,
     _python,
+    _rotation,
     _secret_files,
     _source,
     _units,
@@ -48,7 +50,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils._release import 
     failing,
     write_private,
 )
-from ansible_collections.groundcrew.django.plugins.module_utils._settings import Static, examine
+from ansible_collections.groundcrew.django.plugins.module_utils._settings import ProjectSettings, Static, examine
 
 # The parts of a record that a release is made of; the rest (domains that redirect, body size ...) is nginx's.
 INPUTS = (
@@ -129,20 +131,27 @@ def secrets_of(app: App, given: Mapping[str, str], check_mode: bool) -> dict[str
 
 
 def resolve(app: App, options: Options, key_file: str) -> tuple[_source.Repository | None, _source.Revision]:
-    """The exact code that is wanted."""
+    """The exact code that is wanted: of a rotation what is live."""
     source = app.record["source"]
+    live = app.ledger.find(app.live) if options.rotate else None
     if source["kind"] == "path":
-        archive = options.archive or {}
-        return None, _source.Revision(**archive["revision"])
+        revision = _source.Revision(**(options.archive or {})["revision"])
+        if live and revision.id != live.revision:
+            raise ReleaseError(
+                f"What lies in {source['path']} is not what is live, and a rotation changes nothing else.",
+                "deploy it first",
+            )
+        return None, revision
     repository = _source.Repository(
         url=source["repo"],
-        version=source["version"],
+        version=live.revision if live else source["version"],
         mirror=f"{app.paths['cache']}/source.git",
         known_hosts=f"{app.home}/known_hosts",
         key_file=key_file,
         submodules=source["submodules"],
     )
-    return repository, _source.resolve(app.runner, repository)
+    revision = _source.resolve(app.runner, repository)
+    return repository, dataclasses.replace(revision, description=live.described) if live else revision
 
 
 @contextlib.contextmanager
@@ -177,6 +186,8 @@ def fingerprint(app: App, options: Options, revision: str, secrets: Mapping[str,
         "tuning": app.tuning(),
         "sandbox": _units.SERVICE_SANDBOX,
     }
+    if credentials := _environment.credentials(app.record, secrets):
+        inputs["credentials"] = credentials
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
@@ -200,6 +211,8 @@ def look(app: App, options: Options) -> dict[str, t.Any]:
     if not app.prepared():
         summary = f"{app.name}: the first release comes with the first real run."
         return {"changed": True, "needed": False, "summary": summary}
+    if options.rotate:
+        return _rotation.look(app, options)
     secrets = secrets_of(app, options.secrets, check_mode=True)
     with deploy_key(app, secrets) as key_file:
         repository, revision = resolve(app, options, key_file)
@@ -253,6 +266,7 @@ def fetch(app: App, options: Options) -> dict[str, t.Any]:
                 f"make it on the server with: install -d -o {app.name} -g {app.name} {path}; or mount what belongs "
                 "there; or take it out of sandbox.writable_paths",
             )
+    rotated = rotate(app, options)
     secrets = secrets_of(app, options.secrets, check_mode=False)
     tidied = clear_unfinished(app)
     healed = heal(app, options)
@@ -266,7 +280,7 @@ def fetch(app: App, options: Options) -> dict[str, t.Any]:
             "revision": revision.id,
             "described": revision.description,
             "needed": False,
-            "notes": [note for note in (healed, was_taken_back(app, print_)) if note],
+            "notes": [note for note in (*rotated, healed, was_taken_back(app, print_)) if note],
         }
         live = app.ledger.find(app.live)
         if live and live.fingerprint == print_:
@@ -304,7 +318,25 @@ def fetch(app: App, options: Options) -> dict[str, t.Any]:
             files = _locate.list_files(release.code)
             release.remember(directory=_locate.locate(files, app.record["directory"]))
             release.write_environment(_environment.compose(app.record, secrets, release.id))
+            release.write_credentials(_environment.credentials(app.record, secrets))
     return {**result, "needed": True}
+
+
+def rotate(app: App, options: Options) -> list[str]:
+    """Begin the rotation that is asked for; one that has been cut off is finished by this deploy, or taken back.
+
+    A new password of Redis from the vault is a rotation as well, because Redis has to know it before the release does.
+    """
+    if options.rotate:
+        _rotation.check(app, options)
+    kept = app.secrets
+    wanted = [options.rotate] if options.rotate else []
+    if app.live and app.record["redis"] and kept.get(_rotation.REDIS):
+        given = options.secrets.get(_rotation.REDIS)
+        wanted += [_rotation.REDIS] if given and given != kept[_rotation.REDIS] else []
+    cut_off = sorted(set(_rotation.pending(app)) - {*wanted, _rotation.FALLBACKS})
+    said = [f"The rotation of {name}, which was on its way, ends with this deploy." for name in cut_off]
+    return said + [_rotation.begin(app, name, options) for name in dict.fromkeys(wanted)]
 
 
 def was_taken_back(app: App, print_: str) -> str:
@@ -424,6 +456,7 @@ def check(app: App, release: Release, options: Options) -> dict[str, t.Any]:
     )
     notes = [f"{laid['name']} is laid over: {laid['now']} (was {laid['was']}; {laid['why']})" for laid in settings.laid]
     notes += settings.warnings
+    notes += judge_rotation(app, settings)
     notes += judge_checks(settings.checks, record["check"])
     refuse_unknown_scheme(settings.proxy_ssl_header)
     release.write_environment({**environment, "DJANGO_SETTINGS_MODULE": settings.module})
@@ -445,6 +478,7 @@ def check(app: App, release: Release, options: Options) -> dict[str, t.Any]:
         static_url=settings.static.url_path,
         schedules=record["schedules"],
         workers=found_workers,
+        fallbacks=settings.fallbacks,
     )
     judge_calendars(record["schedules"])
     place = place_of(release, options)
@@ -466,6 +500,25 @@ def check(app: App, release: Release, options: Options) -> dict[str, t.Any]:
             )
         publish(release, settings.media.url_path, settings.media.root, "media")
     return {"changed": True, "notes": notes, "release": release.id}
+
+
+def judge_rotation(app: App, settings: ProjectSettings) -> list[str]:
+    """What a rotation of SECRET_KEY comes to with these settings, as notes.
+
+    :raises ReleaseError: when it would come to nothing, or end all sessions though they are to stay.
+    """
+    former, kept = _rotation.pending(app), app.secrets
+    if _rotation.KEY in former and settings.secret_key != _secret_files.digest(kept[_rotation.KEY]):
+        raise ReleaseError(
+            "The project's SECRET_KEY is not the secret_key of the app, so there is nothing to rotate.",
+            "change it where it comes from, or have the settings read SECRET_KEY from the environment",
+        )
+    if not kept.get(_rotation.FALLBACKS) or settings.falls_back:
+        return []
+    reason = settings.fallbacks or "the project does not use SECRET_KEY_FALLBACKS of its environment"
+    if _rotation.FALLBACKS in former:
+        raise _rotation.no_fallbacks(reason)
+    return [f"The former SECRET_KEY is not valid any more: {reason}."]
 
 
 def workers(release: Release, settings: str) -> tuple[list[dict[str, t.Any]], list[str]]:

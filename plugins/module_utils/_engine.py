@@ -18,7 +18,7 @@ import time
 import typing as t
 from collections.abc import Callable, Collection, Mapping
 
-from ansible_collections.groundcrew.django.plugins.module_utils import _ledger
+from ansible_collections.groundcrew.django.plugins.module_utils import _ledger, _rotation
 from ansible_collections.groundcrew.django.plugins.module_utils._carrier import INTERVAL, Carrier
 from ansible_collections.groundcrew.django.plugins.module_utils._deploy import build, check, fetch, migrate
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
@@ -75,7 +75,26 @@ class Progress:
 
 
 def deploy(app: App, options: Options, progress: Progress) -> str:
-    """Take what is wanted live; returns what became of it."""
+    """Take what is wanted live; returns what became of it. When it fails, a rotation that was begun is taken back."""
+    before = app.live
+    try:
+        return take_live(app, options, progress)
+    except ReleaseError as error:
+        hide(error, app.secret_values())
+        if app.live == before and _rotation.pending(app):
+            error.message += f"\n{', '.join(_rotation.take_back(app))}: the value before is in use again."
+        raise
+
+
+def hide(error: ReleaseError, secrets: Collection[str]) -> None:
+    """Mask secrets that, when the operator's side looks for them, are none any more."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        error.message = error.message.replace(secret, "********")
+        error.output = error.output.replace(secret, "********")
+
+
+def take_live(app: App, options: Options, progress: Progress) -> str:
+    """All steps of a deploy."""
     began = time.monotonic()
     fetched = fetch(app, options)
     if not fetched["needed"]:

@@ -19,6 +19,9 @@ POSTGRESQL_SOCKET = "/var/run/postgresql"
 # "$$" is a literal dollar; "${name}" a value of the app's record.
 _PLACEHOLDER = re.compile(r"\$(?:\$|\{([^}]*)\})")
 
+# A variable with this value, and nothing beside it, holds the path of a file with the secret.
+CREDENTIAL = re.compile(r"\$\{secret_file\.([a-z][a-z0-9_]{0,63})\}\Z")
+
 # systemd drops a variable with any other control character, with no more than a line in the journal, and refuses a
 # whole file that holds half of a character or one that Unicode will never assign (env_value_is_valid() in its
 # src/basic/env-util.c, unichar_is_valid() in src/basic/utf8.c).
@@ -112,6 +115,8 @@ def placeholder_values(record: Mapping[str, t.Any], secrets: Mapping[str, str], 
         # A queue must never lose an entry, so the one URL names the instance that evicts nothing if there is one.
         main = "queue" if "queue" in record["redis"]["instances"] else "cache"
         values["redis.url"] = values[f"redis.{main}.url"]
+    # Only a rotation makes some.
+    values["secret.secret_key_fallbacks"] = ""
     values.update({f"secret.{name}": value for name, value in secrets.items()})
     return values
 
@@ -155,6 +160,8 @@ def compose(record: Mapping[str, t.Any], secrets: Mapping[str, str], release: st
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
     }
+    if secrets.get("secret_key_fallbacks"):
+        environment["SECRET_KEY_FALLBACKS"] = secrets["secret_key_fallbacks"]
     database = record["database"]
     if database:
         environment["DATABASE_URL"] = values["database.url"]
@@ -169,10 +176,29 @@ def compose(record: Mapping[str, t.Any], secrets: Mapping[str, str], release: st
         if record["procfile"] or any(worker["kind"] == "rq" for worker in record["workers"]):
             # rq's own program reads this one; as an argument, the password would stand in the process list.
             environment["RQ_REDIS_URL"] = values["redis.url"]
-    environment.update(
-        {key: substitute("" if value is None else str(value), values) for key, value in record["env"].items()}
-    )
+    for key, value in record["env"].items():
+        text = "" if value is None else str(value)
+        if CREDENTIAL.match(text):
+            # Where it is differs from unit to unit, so a file that all of them load cannot say it.
+            environment.pop(key, None)
+        else:
+            environment[key] = substitute(text, values)
     return environment
+
+
+def credentials(record: Mapping[str, t.Any], secrets: Mapping[str, str]) -> dict[str, str]:
+    """The secrets that processes get as files, by the variables that name these.
+
+    :raises ReleaseError: for a secret that the app does not have.
+    """
+    found = {}
+    for key, value in record["env"].items():
+        match = CREDENTIAL.match(str(value))
+        if match and match[1] not in secrets:
+            raise ReleaseError(f"env.{key} wants a secret that this app does not have: {match[1]}.")
+        if match:
+            found[key] = secrets[match[1]]
+    return found
 
 
 def render(environment: Mapping[str, str]) -> str:

@@ -17,11 +17,11 @@ from ansible_collections.groundcrew.django.plugins.module_utils import (
     _entry,
     _ledger,
     _live,
+    _rotation,
     _servers,
     _smoke,
     _units,
 )
-from ansible_collections.groundcrew.django.plugins.module_utils._environment import smoke_token
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._release import App, Options, Release, health_question
 
@@ -45,8 +45,16 @@ def go_live(app: App, release: Release, options: Options) -> dict[str, t.Any]:
     start(app, release, options)
     share_static(release)
     switch(app, release, options)
-    settle(app, options)
-    return {"changed": True, "notes": [], "release": release.id}
+    settle(app, options, waited=False)
+    notes = []
+    if _rotation.pending(app):
+        _rotation.wait(app, options.drain_timeout + _rotation.PATIENCE)
+        settle(app, options)
+        notes = [
+            f"The former {name} stays valid until the next deploy: what began before is still at its tasks."
+            for name in _rotation.pending(app)
+        ]
+    return {"changed": True, "notes": notes, "release": release.id}
 
 
 def start(app: App, release: Release, options: Options) -> None:
@@ -89,14 +97,15 @@ def switch(app: App, release: Release, options: Options) -> None:
 def smoke(app: App, release: Release, options: Options) -> None:
     """See that visitors get the release."""
     if options.smoke_test:
-        _smoke.test(release.id, release.facts, app.record, release.static, smoke_token(app.secrets, release.id))
+        _smoke.test(release.id, release.facts, app.record, release.static, release.smoke_token())
 
 
-def settle(app: App, options: Options) -> bool:
+def settle(app: App, options: Options, *, waited: bool = True) -> bool:
     """Make the live release the only one: note it, stop every other one, remove what is not kept.
 
     A run may die after the switch, which decides, so all of this is done again whenever a deploy looks at the app.
 
+    :param waited: whether a rotation may end though something still runs that it leaves behind.
     :returns: whether anything was left to do.
     """
     live = app.live
@@ -110,6 +119,7 @@ def settle(app: App, options: Options) -> bool:
             app.instance(release).stop_later(Release(app, release).socket, options.drain_timeout)
     moved = _background.converge(app, Release(app, live))
     busy = {*running, *_background.releases(app)}
+    rotated = _rotation.finish(app, busy, waited)
     present = os.listdir(app.paths["releases"])
     surplus = _ledger.surplus(app.ledger.entries, present, live, options.keep, busy)
     # Of a release whose directory somebody has removed by hand, the secrets in its environment file are still there.
@@ -119,7 +129,7 @@ def settle(app: App, options: Options) -> bool:
         Release(app, release).remove()
     if surplus:
         prune_static(app)
-    return not noted or bool(surplus) or set(running) > {live} or moved
+    return not noted or bool(surplus) or set(running) > {live} or moved or rotated
 
 
 def converge_live(app: App) -> None:
@@ -190,6 +200,7 @@ def describe(app: App, release: Release) -> str:
         writable=app.writable,
         described=app.record["server"],
         tuning=tuning,
+        credentials=release.credentials,
     )
 
 

@@ -19,6 +19,8 @@ BUILDING = "building"
 GOOD = "good"
 FAILED = "failed"
 ROLLED_BACK = "rolled back"
+# Its environment holds a secret that is none any more.
+OUTDATED = "outdated"
 
 # Entries kept after their release's files have gone: enough to see who deployed what in the last months.
 KEPT_ENTRIES = 200
@@ -30,8 +32,9 @@ class Entry:
 
     :param fingerprint: hash of all that went into the release; the same inputs need no second release.
     :param why: the reason that the operator gave, if any.
-    :param state: "building", "good", "failed" or "rolled back".
-    :param times: from event ("begun", "live", "failed", "abandoned", "rolled back") to its time, UTC in ISO 8601.
+    :param state: "building", "good", "failed", "rolled back" or "outdated".
+    :param times: from event ("begun", "live", "failed", "abandoned", "rolled back", "outdated") to its time,
+        UTC in ISO 8601.
     :param durations: seconds that each step took.
     :param migrations: what the release has applied to the database, as "app.0001_initial".
     """

@@ -79,7 +79,13 @@ def matches_record(database: Mapping[str, t.Any], record: Mapping[str, t.Any]) -
 
 
 def plan_overlay(
-    settings: Mapping[str, Setting], found: Mapping[str, t.Any], record: Mapping[str, t.Any], *, code: str, static: str
+    settings: Mapping[str, Setting],
+    found: Mapping[str, t.Any],
+    record: Mapping[str, t.Any],
+    *,
+    code: str,
+    static: str,
+    fallbacks: bool = False,
 ) -> list[Laid]:
     """Choose what is laid over; everything else stays as the project has it.
 
@@ -88,6 +94,7 @@ def plan_overlay(
     :param record: the app's record.
     :param code: directory of the release's code.
     :param static: directory of the release's static files.
+    :param fallbacks: whether the environment has former keys that are still valid.
     """
     if record["production_settings"] == "never":
         return []
@@ -111,6 +118,11 @@ def plan_overlay(
     if key:
         was = "a key written down in the code" if key.fixed else "not set"
         laid.append(Laid(key, was, "SECRET_KEY of the app's environment", "a key in a repository is no secret"))
+    former = open_to_us("SECRET_KEY_FALLBACKS") if fallbacks else None
+    if former:
+        was = "written down in the code" if former.fixed else "not set"
+        why = "what was signed with the former key stays valid"
+        laid.append(Laid(former, was, "SECRET_KEY_FALLBACKS of the app's environment", why))
     hosts = open_to_us("ALLOWED_HOSTS")
     if hosts and not all(covers(found["ALLOWED_HOSTS"], domain) for domain in record["domains"]):
         now = list(dict.fromkeys([*found["ALLOWED_HOSTS"], *record["domains"]]))
@@ -250,6 +262,7 @@ def render_overlay(
     values = {
         "DEBUG": "lambda old: False",
         "SECRET_KEY": 'lambda old: os.environ["SECRET_KEY"]',
+        "SECRET_KEY_FALLBACKS": 'lambda old: os.environ["SECRET_KEY_FALLBACKS"].split(",")',
         "ALLOWED_HOSTS": f"lambda old: list(dict.fromkeys([*(old or []), *{list(domains)!r}]))",
         "DATABASES": "_database",
         "STATIC_ROOT": f"lambda old: {static!r}",

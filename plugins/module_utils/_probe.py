@@ -26,7 +26,7 @@ import hashlib
 import importlib.util
 
 REPORT.update({"reads": [], "files": {}, "settings": {}, "urls": {}, "checks": []})
-NOTHING = ("DEBUG SECRET_KEY ALLOWED_HOSTS DATABASES STATIC_ROOT MEDIA_ROOT CSRF_TRUSTED_ORIGINS "
+NOTHING = ("DEBUG SECRET_KEY SECRET_KEY_FALLBACKS ALLOWED_HOSTS DATABASES STATIC_ROOT MEDIA_ROOT CSRF_TRUSTED_ORIGINS "
            "SECURE_PROXY_SSL_HEADER SESSION_COOKIE_SECURE CSRF_COOKIE_SECURE").split()
 
 
@@ -83,6 +83,9 @@ def facts(settings):
         except Exception:
             return default
 
+    def sha256(key):
+        return hashlib.sha256(key if isinstance(key, bytes) else str(key).encode()).hexdigest()
+
     key = get("SECRET_KEY") or ""
     raw = key if isinstance(key, bytes) else str(key).encode()
     def place(path):
@@ -105,11 +108,12 @@ def facts(settings):
     return {
         "DEBUG": bool(get("DEBUG")),
         "SECRET_KEY": {
-            "sha256": hashlib.sha256(raw).hexdigest(),
+            "sha256": sha256(key),
             "length": len(raw),
             "distinct": len(set(raw)),
             "insecure": raw.startswith(b"django-insecure-"),
         },
+        "SECRET_KEY_FALLBACKS": [sha256(one) for one in get("SECRET_KEY_FALLBACKS") or ()],
         "ALLOWED_HOSTS": [str(host) for host in get("ALLOWED_HOSTS") or ()],
         "CSRF_TRUSTED_ORIGINS": [str(origin) for origin in get("CSRF_TRUSTED_ORIGINS") or ()],
         "DATABASES": databases,

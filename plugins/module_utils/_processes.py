@@ -66,6 +66,7 @@ class Place:
     :param environment: variables beside the file.
     :param django_rq: the project has the package, and so the command ``rqworker``.
     :param tuning: what server.json of the app says.
+    :param credentials: files of secrets by the variables that name them to the process.
     """
 
     app: str
@@ -79,6 +80,7 @@ class Place:
     writable: Sequence[str]
     tuning: Mapping[str, t.Any]
     django_rq: bool = False
+    credentials: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,7 +192,7 @@ def worker_dropin(process: Process, place: Place) -> str:
         # At the limit of memory the kernel ends one process; where it is a child, its parent has another.
         "OOMPolicy": "continue",
     }
-    return WRITTEN + service_section(service, place.environment, place.tuning)
+    return WRITTEN + service_section(service, place.environment, place.tuning, place.credentials)
 
 
 def schedule_units(schedule: Mapping[str, t.Any], place: Place, units: Mapping[str, str]) -> dict[str, str]:
@@ -223,7 +225,7 @@ def schedule_units(schedule: Mapping[str, t.Any], place: Place, units: Mapping[s
     }
     return {
         f"{name}.service": f"{head}[Unit]\nDescription={title}\nAfter={after}\n\n"
-        + service_section(service, place.environment, place.tuning),
+        + service_section(service, place.environment, place.tuning, place.credentials),
         # systemd forgets how a unit ended that nothing loaded speaks of.
         f"{name}.timer": f"{head}[Unit]\nDescription={title}, when it is due\nBefore={name}.service\n\n[Timer]\n"
         + "".join(f"{key}={value}\n" for key, value in timer.items())

@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import subprocess
 import traceback
@@ -31,7 +32,11 @@ from ansible_collections.groundcrew.django.plugins.module_utils import (
     _servers,
 )
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
-from ansible_collections.groundcrew.django.plugins.module_utils._runner import Result, SandboxRunner
+from ansible_collections.groundcrew.django.plugins.module_utils._runner import (
+    Result,
+    SandboxRunner,
+    credentials_of,
+)
 
 # Shorter parts of a secret are ordinary words, and would mask half of what an operator has to read.
 SHORTEST_LINE = 12
@@ -53,6 +58,8 @@ class Options:
     drain_timeout: float = 60
     smoke_test: bool = True
     rollback_migrations: bool = False
+    rotate: str = ""
+    fallbacks: bool = True
 
 
 class App:
@@ -157,6 +164,7 @@ class Release:
         self.python = f"{self.venv}/bin/python"
         self.socket = f"{self.root}/run/web.sock"
         self.environment_file = f"{app.paths['config']}/{release}.env"
+        self.credentials_directory = f"{app.paths['config']}/{release}.credentials"
         self._facts = pathlib.Path(f"{self.beside}/release.json")
 
     @property
@@ -216,6 +224,24 @@ class Release:
         paths = {name: f"{own[name]}:{environment[name]}" for name in ("PATH", "PYTHONPATH") if environment.get(name)}
         write_private(self.environment_file, _environment.render({**environment, **paths}))
 
+    def write_credentials(self, secrets: Mapping[str, str]) -> None:
+        """Keep the secrets that processes get as files, beside the environment; systemd copies them for each unit."""
+        if secrets:
+            os.mkdir(self.credentials_directory, 0o700)
+        for name, secret in secrets.items():
+            write_private(f"{self.credentials_directory}/{name}", secret)
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """Their paths, by the variables that name them."""
+        return credentials_of(self.environment_file)
+
+    def smoke_token(self) -> str:
+        """What the release answers to with its id. It keeps its own, whatever secrets the app has got since."""
+        text = pathlib.Path(self.environment_file).read_text("utf-8")
+        found = re.search(r'^GROUNDCREW_SMOKE="([0-9a-f]+)"$', text, re.MULTILINE)
+        return found[1] if found else ""
+
     def shell(self, command: str, title: str) -> None:
         """Run one of the app's own commands in its directory, sandbox and environment."""
         self.run(["/bin/sh", "-e", "-c", command], title)
@@ -253,6 +279,7 @@ class Release:
             return
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.environment_file)
+        shutil.rmtree(self.credentials_directory, ignore_errors=True)
         if os.path.isdir(self.root):
             shutil.rmtree(self.root)
 

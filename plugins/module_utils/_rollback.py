@@ -43,10 +43,15 @@ def choose(entries: t.Sequence[_ledger.Entry], present: t.Collection[str], live:
         raise ReleaseError(f"{wanted} is what is live.", offer)
     chosen = wanted or _ledger.previous(entries, present, live)
     if not chosen:
-        raise ReleaseError(f"There is no good release before {live} on this server.", offer)
+        rotated = any(entry.state == _ledger.OUTDATED for entry in entries)
+        why = ": those from before the rotation of a secret are no way back" if rotated else ""
+        raise ReleaseError(f"There is no good release before {live} on this server{why}.", offer)
     if chosen not in ways:
         known = next((entry for entry in reversed(entries) if entry.id == chosen), None)
         what = "was never here" if not known else f"is {known.state}" if known.state != _ledger.GOOD else "was pruned"
+        if known and known.state == _ledger.OUTDATED:
+            what = f"({known.described}) is from before the rotation of a secret"
+            offer = f"deploy its version with the secrets of today: `source: {{version: {known.revision}}}`"
         raise ReleaseError(f"Release {chosen} {what}, so it is no way back.", offer)
     return chosen
 

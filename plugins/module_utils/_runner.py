@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 from ansible_collections.groundcrew.django.plugins.module_utils._operator import BEAT
-from ansible_collections.groundcrew.django.plugins.module_utils._units import STEP_SANDBOX, quote
+from ansible_collections.groundcrew.django.plugins.module_utils._units import CREDENTIALS, STEP_SANDBOX, quote
 
 # Lines of a failed program that reach the operator's screen.
 LAST_LINES = 30
@@ -33,6 +33,13 @@ class Result:
         """The end of what it said: errors last, because that is where people look first."""
         text = self.stdout.rstrip() + "\n" + self.stderr.rstrip()
         return "\n".join(text.strip().splitlines()[-count:])
+
+
+def credentials_of(environment_file: str) -> dict[str, str]:
+    """The secrets that go along with an environment file, as files: their paths, by the variables that name them."""
+    directory = f"{environment_file.removesuffix('.env')}.credentials"
+    names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    return {name: f"{directory}/{name}" for name in names}
 
 
 class Runner(t.Protocol):
@@ -104,6 +111,8 @@ class SandboxRunner:
         """
         self._count += 1
         slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40]
+        unit = f"{self.unit_prefix}{os.getpid()}-{self._count}-{slug}"
+        credentials = credentials_of(environment_file) if environment_file else {}
         properties = {
             **STEP_SANDBOX,
             "User": self.user,
@@ -125,14 +134,16 @@ class SandboxRunner:
             "--wait",
             "--collect",
             "--quiet",
-            f"--unit={self.unit_prefix}{os.getpid()}-{self._count}-{slug}",
+            f"--unit={unit}",
             # Without a description the whole command line would stand in the journal.
             f"--description={self.app}: {title}",
         ]
         command += [f"--property={key}={value}" for key, value in properties.items() if value]
+        command += [f"--property=LoadCredential={name}:{path}" for name, path in credentials.items()]
         if secrets_file:
             command.append(f"--property=EnvironmentFile={secrets_file}")
-        command += [f"--setenv={key}={value}" for key, value in {"HOME": self.home, **(env or {})}.items()]
+        paths = {name: f"{CREDENTIALS}/{unit}.service/{name}" for name in credentials}
+        command += [f"--setenv={key}={value}" for key, value in {"HOME": self.home, **(env or {}), **paths}.items()]
         # systemd puts variables of its own into the words of a command; "$$" is what it takes for a dollar.
         return [*command, "--", *(part.replace("$", "$$") for part in argv)]
 

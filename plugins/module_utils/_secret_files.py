@@ -22,6 +22,9 @@ ALPHABET = string.ascii_letters + string.digits
 # from it are well-formed; no secret hashes to it.
 PLACEHOLDER = "0" * 64
 
+# While a secret is being rotated, the value before lies in a file beside it, with this at the end of its name.
+FORMER = ".former"
+
 MODE = 0o600
 DIRECTORY_MODE = 0o700
 
@@ -32,11 +35,15 @@ class SecretFileError(Exception):
 
 @dataclass(frozen=True)
 class Wanted:
-    """A secret that should exist. An empty `value` means: keep what is there, else generate `length` characters."""
+    """A secret that should exist. An empty `value` means: keep what is there, else generate `length` characters.
+
+    :param keep_former: what `value` replaces stays beside it, until whoever uses it has moved on.
+    """
 
     path: str
     length: int = 50
     value: str = ""
+    keep_former: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,12 +56,16 @@ class Observed:
 
 @dataclass(frozen=True)
 class Step:
-    """What has to happen to one file: `action` is generate, replace, protect or keep; `content` it holds after."""
+    """What has to happen to one file: `action` is generate, replace, protect or keep; `content` it holds after.
+
+    :param former: what goes into the file beside it first; empty for nothing.
+    """
 
     path: str
     action: str
     content: str = ""
     length: int = 0
+    former: str = ""
 
     @property
     def sha256(self) -> str:
@@ -78,7 +89,7 @@ def wanted(entries: Sequence[Mapping[str, t.Any]]) -> list[Wanted]:
             raise SecretFileError(f"{path}: the value given is empty; leave `value` out to have one generated")
         if value is None and length < 16:
             raise SecretFileError(f"{path}: a generated secret of {length} characters can be guessed; use at least 16")
-        secret = Wanted(path, length, value or "")
+        secret = Wanted(path, length, value or "", bool(entry.get("keep_former")))
         if found.setdefault(path, secret) != secret:
             raise SecretFileError(f"{path} is listed twice, with different lengths or values")
     return list(found.values())
@@ -90,7 +101,8 @@ def plan(secrets_wanted: Sequence[Wanted], observed: Mapping[str, Observed]) -> 
     for want in secrets_wanted:
         seen = observed[want.path]
         if want.value and seen.content != want.value:
-            steps.append(Step(want.path, "replace", want.value))
+            before = (seen.content or "").strip() if want.keep_former else ""
+            steps.append(Step(want.path, "replace", want.value, former=before))
         elif not (seen.content or "").strip():
             # An empty file is no secret: whoever reads it would go on without one.
             steps.append(Step(want.path, "generate", length=want.length))
@@ -108,6 +120,13 @@ def describe(steps: Sequence[Step]) -> dict[str, str]:
         "before": "".join(f"{step.path}: {before[step.action]}\n" for step in changes),
         "after": "".join(f"{step.path}: {after[step.action]}\n" for step in changes),
     }
+
+
+def former(path: str) -> str:
+    """Hash of the value before a rotation that has not come to its end; empty where there is none."""
+    seen = observe(path + FORMER).content or ""
+    kept = observe(path).content or ""
+    return digest(seen) if seen and digest(seen) != digest(kept) else ""
 
 
 def observe(path: str, owner: int = 0, group: int = 0) -> Observed:
@@ -150,16 +169,24 @@ def _apply(step: Step, owner: int, group: int) -> Step:
         pass
     else:
         os.chown(directory, owner, group)
+    if step.former and not os.path.exists(step.path + FORMER):
+        # Of several changes the first counts: what is live still uses the value before it.
+        _write(step.path + FORMER, step.former, owner, group)
+    _write(step.path, content, owner, group)
+    return Step(step.path, "keep", content)
+
+
+def _write(path: str, content: str, owner: int, group: int) -> None:
+    directory = os.path.dirname(path)
     # mkstemp makes the file 0600 from its first moment on; the name is exchanged only when all is on disk.
-    handle, temporary = tempfile.mkstemp(dir=directory, prefix=f".{os.path.basename(step.path)}.")
+    handle, temporary = tempfile.mkstemp(dir=directory, prefix=f".{os.path.basename(path)}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         os.chown(temporary, owner, group)
-        os.rename(temporary, step.path)
+        os.rename(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
-    return Step(step.path, "keep", content)

@@ -10,7 +10,9 @@ the result in a second process, and judges that. Everything else here is pure.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os.path
+import re
 import typing as t
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +36,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils._settings_choice
 )
 from ansible_collections.groundcrew.django.plugins.module_utils._settings_judge import explain_failure, judge_settings
 from ansible_collections.groundcrew.django.plugins.module_utils._settings_source import (
+    Setting,
     Source,
     classify,
     demanded_variables,
@@ -90,6 +93,9 @@ class ProjectSettings:
     :param databases: aliases of the databases that Django really has.
     :param checks: messages of the deployment checks, for :func:`_checks.judge`.
     :param warnings: sentences for the operator.
+    :param secret_key: SHA-256 of the SECRET_KEY that the project uses.
+    :param fallbacks: why a former SECRET_KEY would not stay valid after a rotation; empty when it would.
+    :param falls_back: whether those of the environment's SECRET_KEY_FALLBACKS are valid.
     """
 
     module: str
@@ -109,6 +115,9 @@ class ProjectSettings:
     databases: list[str]
     checks: list[dict[str, t.Any]]
     warnings: list[str]
+    secret_key: str
+    fallbacks: str
+    falls_back: bool
 
 
 # --- static files and uploads ----------------------------------------------------------------------------------------
@@ -213,6 +222,47 @@ def choose_server(found: Mapping[str, t.Any], server: Mapping[str, t.Any]) -> tu
     return kind, interface, entry if ":" in entry else f"{entry}:application"
 
 
+# --- former keys -----------------------------------------------------------------------------------------------------
+
+
+def before_fallbacks(django: str) -> bool:
+    """Whether this version of Django is from before SECRET_KEY_FALLBACKS."""
+    return [int(part) for part in re.findall(r"\d+", django)[:2]] < [4, 1]
+
+
+def why_no_fallbacks(
+    setting: Setting,
+    found: Mapping[str, t.Any],
+    reads: Sequence[str],
+    record: Mapping[str, t.Any],
+    configuration: str,
+    django: str,
+) -> str:
+    """Why a former SECRET_KEY would not stay valid after a rotation, as the rest of a sentence; empty when it would.
+
+    :param setting: where SECRET_KEY_FALLBACKS comes from.
+    :param found: ``settings`` of the probe's report, loaded without anything laid over.
+    :param reads: environment variables that the settings look up.
+    """
+    if before_fallbacks(django):
+        return f"Django {django} knows no SECRET_KEY_FALLBACKS, which 4.1 has brought"
+    if setting.name in record["env"]:
+        return "`env` sets SECRET_KEY_FALLBACKS to values of its own"
+    handed = any("${secret.secret_key_fallbacks}" in str(value) for value in record["env"].values())
+    if handed or setting.name in reads:
+        return ""
+    laid_over = not configuration and record["production_settings"] != "never"
+    if laid_over and (setting.fixed or (setting.kind == "absent" and setting.name not in found["set"])):
+        return ""
+    if setting.variables:
+        return (
+            f"{setting.where} takes SECRET_KEY_FALLBACKS from {setting.variables[0]}, "
+            f'so this is missing: `env: {{{setting.variables[0]}: "${{secret.secret_key_fallbacks}}"}}`'
+        )
+    where = f" at {setting.where}" if setting.where else ""
+    return f"the settings do not read SECRET_KEY_FALLBACKS from the environment{where}"
+
+
 # --- all of it -------------------------------------------------------------------------------------------------------
 
 
@@ -296,7 +346,14 @@ def examine(
             )
     laid: list[Laid] = []
     if not configuration:
-        laid = plan_overlay(settings, first["settings"], record, code=code, static=static)
+        laid = plan_overlay(
+            settings,
+            first["settings"],
+            record,
+            code=code,
+            static=static,
+            fallbacks=bool(environment.get("SECRET_KEY_FALLBACKS")),
+        )
 
     def lay() -> str:
         text = render_overlay(
@@ -325,6 +382,13 @@ def examine(
     # Unfit settings come first, because they are often why the rest fails: DEBUG asks for a developer's packages.
     if second["error"]:
         raise explain_failure(second, choice.module, code)
+    former = {
+        hashlib.sha256(key.encode()).hexdigest() for key in environment.get("SECRET_KEY_FALLBACKS", "").split(",")
+    }
+    reads = [read["name"] for read in first["reads"]]
+    no_fallbacks = why_no_fallbacks(
+        settings["SECRET_KEY_FALLBACKS"], first["settings"], reads, record, configuration, second["django"]
+    )
     media, more = decide_media(second, record, code=code, cwd=cwd)
     kind, interface, entry = choose_server(found, record["server"])
     return ProjectSettings(
@@ -347,4 +411,7 @@ def examine(
         ],
         checks=second["checks"],
         warnings=[*warnings, *more],
+        secret_key=found["SECRET_KEY"]["sha256"],
+        fallbacks=no_fallbacks,
+        falls_back=not before_fallbacks(second["django"]) and former <= set(found["SECRET_KEY_FALLBACKS"]),
     )

@@ -52,6 +52,9 @@ SERVICE_SANDBOX: dict[str, str] = {
 }
 
 
+# Where systemd lays the files that LoadCredential= brings, for each unit in a directory of its name.
+CREDENTIALS = "/run/credentials"
+
 # The first line of every drop-in.
 WRITTEN = "# Written by groundcrew.django at the deploy of this release; it is never edited afterwards.\n"
 
@@ -95,6 +98,7 @@ def release_dropin(
     writable: Sequence[str],
     described: Mapping[str, t.Any],
     tuning: Mapping[str, t.Any],
+    credentials: Mapping[str, str] | None = None,
 ) -> str:
     """The drop-in that makes ``<app>-web@<id>.service`` this release and no other.
 
@@ -106,6 +110,7 @@ def release_dropin(
     :param described: the app's ``server``, for its limits.
     :param tuning: what server.json of the app says: workers, threads, timeout (s), start_timeout (s), tasks_max,
         memory_deny_write_execute.
+    :param credentials: files of secrets by the variables that name them to the process.
     """
     server = SERVERS[kind]
     service: dict[str, str] = {
@@ -131,10 +136,15 @@ def release_dropin(
         "ReadWritePaths": " ".join(map(quote, [*writable, os.path.dirname(socket)] if server.binds else writable)),
     }
     needs = "" if server.binds else f"[Unit]\nRequires={unit}@%i.socket\nAfter={unit}@%i.socket\n"
-    return WRITTEN + needs + service_section(service, environment, tuning)
+    return WRITTEN + needs + service_section(service, environment, tuning, credentials or {})
 
 
-def service_section(service: Mapping[str, str], environment: Mapping[str, str], tuning: Mapping[str, t.Any]) -> str:
+def service_section(
+    service: Mapping[str, str],
+    environment: Mapping[str, str],
+    tuning: Mapping[str, t.Any],
+    credentials: Mapping[str, str],
+) -> str:
     """A ``[Service]`` section with the sandbox of everything that serves; settings without a value are left out."""
     sandbox = dict(SERVICE_SANDBOX)
     if not tuning.get("memory_deny_write_execute", True):
@@ -142,5 +152,7 @@ def service_section(service: Mapping[str, str], environment: Mapping[str, str], 
     lines = ["[Service]"]
     lines += [f"{key}={value}" for key, value in service.items() if value]
     lines += [f"Environment={quote(f'{key}={value}')}" for key, value in sorted(environment.items())]
+    for name, path in credentials.items():
+        lines += [f"LoadCredential={name}:{path}", f'Environment="{name}={CREDENTIALS}/%n/{name}"']
     lines += [f"{key}={value}" for key, value in sandbox.items()]
     return "\n".join(lines) + "\n"

@@ -70,6 +70,22 @@ options:
       - For O(state=rolled_back), unapply the migrations that the release does not know. What they added is lost.
     type: bool
     default: false
+  rotate:
+    description:
+      - For O(state=fetched), the name of a secret that gets a new value first; what is deployed then is the live
+        revision with it. V(secret_key), V(redis_password), one that the app's C(secrets) have generated, or one of
+        O(secrets) whose value is another one than on the server.
+      - V(secret_key_fallbacks) has the former SECRET_KEY forgotten.
+      - When the deploy fails, the value before is in use again. When a run dies, the next deploy ends the rotation.
+      - Releases with the former value are removed in the end, since they are no way back any more.
+    type: str
+    default: ""
+  fallbacks:
+    description:
+      - For O(rotate=secret_key), whether the former key stays valid for what was signed with it, by
+        SECRET_KEY_FALLBACKS. Where the project cannot do that, it is an error, before anything changes.
+    type: bool
+    default: true
   secrets:
     description:
       - Secrets of the app by name. Those that it needs and that are missing are generated once and kept on the server.
@@ -203,6 +219,14 @@ EXAMPLES = r"""
     state: abandoned
     operation: "{{ shop.operation }}"
 
+- name: Give shop a new password for Redis
+  groundcrew.django.release:
+    app: "{{ django_apps | groundcrew.django.app_records | first }}"
+    state: fetched
+    rotate: redis_password
+    why: somebody has left
+  register: shop
+
 - name: Go back to the release before
   groundcrew.django.release:
     app: "{{ django_apps | groundcrew.django.app_records | first }}"
@@ -331,6 +355,8 @@ def main() -> None:
             "lock_wait": {"type": "float", "default": 0.0},
             "release": {"type": "str", "default": ""},
             "rollback_migrations": {"type": "bool", "default": False},
+            "rotate": {"type": "str", "default": ""},
+            "fallbacks": {"type": "bool", "default": True},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "files": {
                 "type": "list",

@@ -38,6 +38,12 @@ options:
           - The secret itself, from a vault.
           - Leave it out to have one generated.
         type: str
+      keep_former:
+        description:
+          - Whether another secret that O(secrets[].value) replaces is kept beside it, in a file whose name ends in
+            C(.former), for whoever still uses it. Somebody else has to remove that file, as a deploy of the app does.
+        type: bool
+        default: false
 extends_documentation_fragment:
   - groundcrew.django._attributes
 attributes:
@@ -90,6 +96,14 @@ sha256:
   type: dict
   sample:
     /etc/groundcrew/shop/secrets/redis_password: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+former:
+  description:
+    - The SHA-256 of the value before, by path, of each secret whose rotation has not come to its end. The value lies
+      beside the secret, in a file whose name ends in C(.former), and whoever checks the secret takes both.
+  returned: success
+  type: dict
+  sample:
+    /etc/groundcrew/shop/secrets/redis_password: 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -98,6 +112,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils._secret_files im
     SecretFileError,
     apply,
     describe,
+    former,
     observe,
     plan,
     wanted,
@@ -118,6 +133,7 @@ def main() -> None:
                     "path": {"type": "path", "required": True},
                     "length": {"type": "int", "default": 50},
                     "value": {"type": "str", "no_log": True},
+                    "keep_former": {"type": "bool", "default": False},
                 },
             }
         },
@@ -129,11 +145,12 @@ def main() -> None:
         changed, diff = any(step.action != "keep" for step in steps), describe(steps)
         if not module.check_mode:
             steps = apply(steps)
+        before = {secret.path: hash_ for secret in secrets if (hash_ := former(secret.path))}
     except SecretFileError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename}: {error.strerror}")
-    module.exit_json(changed=changed, diff=diff, sha256={step.path: step.sha256 for step in steps})
+    module.exit_json(changed=changed, diff=diff, sha256={step.path: step.sha256 for step in steps}, former=before)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,10 @@ SETTINGS = """
     CELERY_BEAT_SCHEDULE = {"tick": {"task": "jobs.tasks.work", "schedule": 2.0, "args": ("beat", 0, 0)}}
     RQ_QUEUES = {"default": {"URL": os.environ["REDIS_URL"]}}
     TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
+    MIDDLEWARE += ["django.contrib.sessions.middleware.SessionMiddleware"]
+    SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    SESSION_COOKIE_SECURE = True
+    PEPPER = Path(os.environ["PEPPER_FILE"]).read_text() if "PEPPER_FILE" in os.environ else ""
     VERSION = "main"
     """
 
@@ -46,6 +50,8 @@ TASKS = """
     def note(kind, number, seconds):
         from jobs.models import Run
 
+        if "PEPPER_FILE" in os.environ:
+            open(os.environ["PEPPER_FILE"]).close()
         run = Run.objects.create(kind=kind, number=number, release=os.environ["GROUNDCREW_RELEASE"])
         time.sleep(seconds)
         run.ended = True
@@ -82,14 +88,34 @@ TASKS = """
     """
 
 VIEWS = """
+    import hashlib
     import os
 
     from django.conf import settings
     from django.http import HttpResponse, JsonResponse
     from django.templatetags.static import static
 
+    from redis import Redis
+
     from jobs.models import Run
     from jobs.tasks import enqueue
+
+
+    def count(request):
+        # On a connection of its own, which has to show the password.
+        with Redis.from_url(os.environ["REDIS_URL"]) as client:
+            answer = JsonResponse({"count": client.incr("count")})
+        answer["X-Version"] = settings.VERSION
+        return answer
+
+
+    def pepper(request):
+        return JsonResponse({"sha256": hashlib.sha256(settings.PEPPER.encode()).hexdigest()})
+
+
+    def visits(request):
+        request.session["visits"] = request.session.get("visits", 0) + 1
+        return JsonResponse({"visits": request.session["visits"]})
 
 
     def front(request):
@@ -118,6 +144,9 @@ URLS = """
 
     urlpatterns = [
         path("", views.front),
+        path("count/", views.count),
+        path("pepper/", views.pepper),
+        path("visits/", views.visits),
         path("add/<kind>/", views.add),
         path("runs/<kind>/", views.runs),
     ]

@@ -509,6 +509,18 @@ APPS: list[tuple[str, Any, str, str]] = [
     ("open brace", shop(env={"TEXT": "${name"}), "django_apps[0].env.TEXT", "has a single $"),
     ("name of a secret", shop(env={"X": "${secret.My-Key}"}), "django_apps[0].env.X", "is no name of a secret"),
     (
+        "file of a secret in a text",
+        shop(env={"X": "a ${secret_file.secret_key}"}),
+        "django_apps[0].env.X",
+        "stands by itself",
+    ),
+    (
+        "name of a secret file",
+        shop(env={"X": "${secret_file.My-Key}"}),
+        "django_apps[0].env.X",
+        "is no name of a secret",
+    ),
+    (
         "settings twice",
         shop(settings="a.b", env={"DJANGO_SETTINGS_MODULE": "c.d"}),
         "django_apps[0].settings",

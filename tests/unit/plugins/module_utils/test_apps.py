@@ -339,8 +339,8 @@ def test_redis_is_told_of_its_users() -> None:
     queue = {"name": "queue", "port": 6380, "socket": "/run/redis-queue/redis.sock", "users": [shop]}
     assert slices.redis_instances(BOTH, {}) == [cache, queue]
     assert slices.redis_instances(BOTH, {"shop": {"redis_password": "x"}, "blog": None}) == [
-        {**cache, "users": [{**shop, "password": "x"}, blog]},
-        {**queue, "users": [{**shop, "password": "x"}]},
+        {**cache, "users": [{**shop, "password": "x", "keep_former": True}, blog]},
+        {**queue, "users": [{**shop, "password": "x", "keep_former": True}]},
     ]
     assert slices.redis_instances([record()], {}) == []
 

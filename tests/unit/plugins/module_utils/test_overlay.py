@@ -60,11 +60,12 @@ def found(**changes: object) -> dict[str, object]:
     }
 
 
-def plan(text: str = STARTPROJECT, keys: dict[str, object] | None = None, **changes: object):
+def plan(text: str = STARTPROJECT, keys: dict[str, object] | None = None, fallbacks: bool = False, **changes: object):
     """Names that are laid over."""
     source = Source("mysite.settings", "mysite/settings.py", textwrap.dedent(text))
     record = {**RECORD, **(keys or {})}
-    return plan_overlay(classify("mysite.settings", [source]), found(**changes), record, code=CODE, static=STATIC)
+    settings = classify("mysite.settings", [source])
+    return plan_overlay(settings, found(**changes), record, code=CODE, static=STATIC, fallbacks=fallbacks)
 
 
 def names(*arguments: t.Any, **keywords: t.Any) -> list[str]:
@@ -72,6 +73,23 @@ def names(*arguments: t.Any, **keywords: t.Any) -> list[str]:
 
 
 ALL = ["DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "DATABASES", "STATIC_ROOT"]
+
+
+@pytest.mark.parametrize(
+    ("line", "there", "laid"),
+    [
+        ("", [], True),
+        ("SECRET_KEY_FALLBACKS = []", [], True),
+        ('SECRET_KEY_FALLBACKS = env.list("OLD_KEYS")', [], False),
+        # Set by code that the text does not show.
+        ("", ["SECRET_KEY_FALLBACKS"], False),
+    ],
+)
+def test_former_keys_are_laid_over_where_the_project_does_not_set_them(line: str, there: list[str], laid: bool):
+    text = f"{textwrap.dedent(STARTPROJECT)}\n{line}\n"
+    more: dict[str, t.Any] = {"SECRET_KEY_FALLBACKS": [], "set": ["DEBUG", "SECRET_KEY", *there]}
+    assert ("SECRET_KEY_FALLBACKS" in names(text, fallbacks=True, **more)) is laid
+    assert "SECRET_KEY_FALLBACKS" not in names(text, **more)
 
 
 def test_startproject_is_laid_over_completely():
@@ -214,12 +232,17 @@ def run(
     overlay = render_overlay(laid, "mysite.settings", app="shop", static=STATIC, domains=["a.b"], engine=engine)
     assert KEY not in overlay
     (tmp_path / "groundcrew_settings.py").write_text(overlay)
-    environment = {"SECRET_KEY": "the real one", "DATABASE_URL": URL}
+    environment = {"SECRET_KEY": "the real one", "SECRET_KEY_FALLBACKS": "old,older", "DATABASE_URL": URL}
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def test_former_keys_come_from_the_environment(tmp_path: Path):
+    result = run(tmp_path, STARTPROJECT, fallbacks=True, SECRET_KEY_FALLBACKS=[])
+    assert result["SECRET_KEY_FALLBACKS"] == ["old", "older"]
 
 
 def test_derived_values_follow(tmp_path: Path):

@@ -80,6 +80,7 @@ class Project:
             "media": "auto",
             "settings": "",
             "production_settings": "auto",
+            "env": {},
             "files": [],
             "server": {"kind": "auto", "entry": ""},
             "health": {"path": "/"},

@@ -79,3 +79,19 @@ def test_it_ends_with_its_operator(tools: Path, runner: _runner.SandboxRunner, m
     assert time.monotonic() - began < 10
     # Its own unit, not one of another operator's.
     assert (tools / "told").read_text() == f"stop shop-manage@{os.getpid()}-*\n"
+
+
+def test_a_step_gets_the_files_that_go_along_with_its_environment(
+    tmp_path: Path, runner: _runner.SandboxRunner
+) -> None:
+    (tmp_path / "r1.env").touch()
+    assert not [
+        word for word in runner.command(["true"], title="Try", environment_file=f"{tmp_path}/r1.env") if "edent" in word
+    ]
+    (tmp_path / "r1.credentials").mkdir()
+    (tmp_path / "r1.credentials" / "PEPPER_FILE").write_text(SECRET)
+    command = runner.command(["true"], title="Try", environment_file=f"{tmp_path}/r1.env")
+    (unit,) = (word.removeprefix("--unit=") for word in command if word.startswith("--unit="))
+    assert f"--property=LoadCredential=PEPPER_FILE:{tmp_path}/r1.credentials/PEPPER_FILE" in command
+    assert f"--setenv=PEPPER_FILE=/run/credentials/{unit}.service/PEPPER_FILE" in command
+    assert not [word for word in command if SECRET in word]

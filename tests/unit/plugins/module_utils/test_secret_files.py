@@ -141,3 +141,18 @@ def test_the_diff_names_files_only() -> None:
     diff = sf.describe(steps)
     assert diff["after"] == "/a: generated\n/b: the value given\n"
     assert "hidden" not in str(diff)
+
+
+def test_what_is_replaced_stays_beside_the_secret_where_somebody_still_uses_it(tmp_path: Path) -> None:
+    path, before = tmp_path / "secrets" / "password", tmp_path / "secrets" / "password.former"
+    run(path, value="first")
+    assert sf.former(str(path)) == ""
+    for value in ("second", "third", "third"):
+        want = sf.Wanted(str(path), 50, value, keep_former=True)
+        sf.apply(sf.plan([want], {str(path): sf.observe(str(path), ME, MINE)}), ME, MINE)
+    # Of several changes the first counts.
+    assert (path.read_text(), before.read_text()) == ("third", "first")
+    assert stat.S_IMODE(before.stat().st_mode) == 0o600
+    before.unlink()
+    run(path, value="fourth")
+    assert not before.exists()

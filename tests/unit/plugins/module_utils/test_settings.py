@@ -15,6 +15,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils._settings import
     decide_media,
     decide_static,
     url_path,
+    why_no_fallbacks,
 )
 from ansible_collections.groundcrew.django.plugins.module_utils._settings_choice import (
     Choice,
@@ -592,3 +593,42 @@ def test_failures_are_explained(arguments: dict[str, t.Any], message: str, cure:
     error = failure(**arguments)
     assert message in error.message
     assert cure in error.cure
+
+
+ABSENT = Setting("SECRET_KEY_FALLBACKS")
+WRITTEN = Setting("SECRET_KEY_FALLBACKS", "literal", "a", "a.py", 3, [])
+COMPUTED = Setting("SECRET_KEY_FALLBACKS", "computed", "a", "a.py", 3, variables=("OLD_KEYS",))
+ELSEWHERE = Setting("SECRET_KEY_FALLBACKS", "computed", "a", "a.py", 3)
+
+
+@pytest.mark.parametrize(
+    ("setting", "changes", "why"),
+    [
+        (ABSENT, {}, ""),
+        (WRITTEN, {}, ""),
+        (ABSENT, {"reads": ["SECRET_KEY_FALLBACKS"], "configuration": "Production"}, ""),
+        (COMPUTED, {"reads": ["SECRET_KEY_FALLBACKS"]}, ""),
+        (COMPUTED, {"env": {"OLD_KEYS": "${secret.secret_key_fallbacks}"}}, ""),
+        (COMPUTED, {}, 'this is missing: `env: {OLD_KEYS: "${secret.secret_key_fallbacks}"}`'),
+        (ELSEWHERE, {}, "do not read SECRET_KEY_FALLBACKS from the environment at a.py:3"),
+        (ABSENT, {"configuration": "Production"}, "do not read SECRET_KEY_FALLBACKS"),
+        (ABSENT, {"production": "never"}, "do not read SECRET_KEY_FALLBACKS"),
+        (ABSENT, {"set": ["SECRET_KEY_FALLBACKS"]}, "do not read SECRET_KEY_FALLBACKS"),
+        (ABSENT, {"env": {"SECRET_KEY_FALLBACKS": "x"}}, "values of its own"),
+        (ABSENT, {"django": "4.0.10"}, "Django 4.0.10 knows no SECRET_KEY_FALLBACKS"),
+        (ABSENT, {"django": "4.1rc1"}, ""),
+        (ABSENT, {"django": "5.2.9"}, ""),
+    ],
+)
+def test_why_a_former_key_would_not_stay_valid(setting: Setting, changes: dict[str, t.Any], why: str) -> None:
+    described = record(env=changes.get("env", {}), production_settings=changes.get("production", "auto"))
+    said = why_no_fallbacks(
+        setting,
+        {"set": changes.get("set", [])},
+        changes.get("reads", []),
+        described,
+        changes.get("configuration", ""),
+        changes.get("django", "5.2"),
+    )
+    assert why in said
+    assert bool(why) is bool(said)

@@ -102,3 +102,11 @@ def test_a_step_runs_as_the_app_and_hides_its_arguments_from_the_journal() -> No
         assert part in command
     assert command[-3:] == ["--", "echo", "$${HOME} $$x"]
     assert any(part.startswith("--unit=shop-step@") for part in command), "no app's name is the beginning of it"
+
+
+def test_a_secret_that_is_a_file_is_named_by_its_variable() -> None:
+    lines = dropin(credentials={"PEPPER_FILE": "/etc/groundcrew/shop/r1.credentials/PEPPER_FILE"})
+    assert "LoadCredential=PEPPER_FILE:/etc/groundcrew/shop/r1.credentials/PEPPER_FILE" in lines
+    # %n is the unit's own name.
+    assert 'Environment="PEPPER_FILE=/run/credentials/%n/PEPPER_FILE"' in lines
+    assert not [line for line in dropin() if "redential" in line]
