@@ -200,8 +200,8 @@ def test_tasks_that_never_end_do_not_hold_the_lock_for_ever(unit: Unit, monkeypa
 
 
 def test_the_engine_outlives_the_module_that_brought_it(tmp_path: pathlib.Path) -> None:
-    script = _carrier.lay_down(tmp_path, "_engine")
-    assert _carrier.lay_down(tmp_path, "_engine") == script, "the same code is not laid down twice"
+    script = _own_code.lay_down(tmp_path, "_engine")
+    assert _own_code.lay_down(tmp_path, "_engine") == script, "the same code is not laid down twice"
     # Alone, as systemd starts it: without Ansible, and with nothing but its arguments.
     done = subprocess.run([sys.executable, "-S", "-E", str(script)], capture_output=True, text=True, check=False)
     assert "missing 2 required positional arguments" in done.stderr
