@@ -14,7 +14,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.groundcrew.django.plugins.module_utils import _carrier, _engine
+from ansible_collections.groundcrew.django.plugins.module_utils import _carrier, _engine, _own_code
 from ansible_collections.groundcrew.django.plugins.module_utils._carrier import Carrier, follow
 from ansible_collections.groundcrew.django.plugins.module_utils._errors import ReleaseError
 
