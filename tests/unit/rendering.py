@@ -23,7 +23,7 @@ def play(role_name: str, cases: dict[str, dict[str, Any]], text: str, place: Pat
     role = ROOT / "roles" / role_name
     plays = []
     for name, case in cases.items():
-        (place / f"{name}.json").write_text(json.dumps({"ansible_facts": DEBIAN_12, **case}))
+        (place / f"{name}.json").write_text(json.dumps({"ansible_facts": DEBIAN_12, "role_path": str(role), **case}))
         plays.append(
             {
                 "hosts": "localhost",
@@ -44,6 +44,8 @@ def play(role_name: str, cases: dict[str, dict[str, Any]], text: str, place: Pat
         ],
         env={
             **os.environ,
+            # The operator has nothing there, such as keys.
+            "HOME": str(place),
             "ANSIBLE_COLLECTIONS_PATH": str(collections()),
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
         },

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import configparser
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from worktree import ROOT, collections
+
+from ansible_collections.groundcrew.django.tests.unit.rendering import play
 
 ALL_OFF = {
     "host_fail2ban": False,
@@ -81,38 +78,9 @@ RENDER = """
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    place = tmp_path_factory.mktemp("host")
-    role = ROOT / "roles" / "host"
-    plays = []
-    for name, case in CASES.items():
-        given = {"ansible_facts": {}, "role_path": str(role), "host_admin_user": "", "host_firewall": False, **case}
-        (place / f"{name}.json").write_text(json.dumps(given))
-        plays.append(
-            {
-                "hosts": "localhost",
-                "gather_facts": False,
-                "vars_files": [f"{role}/defaults/main.yml", f"{role}/vars/main.yml", f"{place}/{name}.json"],
-                "tasks": [{"ansible.builtin.copy": {"content": RENDER, "dest": f"{place}/{name}.out", "mode": "0600"}}],
-                "vars": {"templates": f"{role}/templates/"},
-            }
-        )
-    playbook = place / "render.yml"
-    playbook.write_text(yaml.safe_dump(plays))
-    run = subprocess.run(
-        [Path(sys.executable).parent / "ansible-playbook", "--inventory=localhost,", "--connection=local", playbook],
-        env={
-            **os.environ,
-            # Without a key of the operator's.
-            "HOME": str(place),
-            "ANSIBLE_COLLECTIONS_PATH": str(collections()),
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    return {name: json.loads((place / f"{name}.out").read_text()) for name in CASES}
+    common = {"ansible_facts": {}, "host_admin_user": "", "host_firewall": False}
+    cases = {name: {**common, **case} for name, case in CASES.items()}
+    return play("host", cases, RENDER, tmp_path_factory.mktemp("host"))
 
 
 def file(rendered: dict[str, Any], case: str, name: str) -> str:
