@@ -63,6 +63,8 @@ def _make_disk(name: str, distro: str) -> None:
     here = server.folder(name)
     here.mkdir(parents=True, exist_ok=True)
     with _files_of(tag) as root:
+        # By it, systemd and Ansible would take the machine for a container.
+        (root / ".dockerenv").unlink(missing_ok=True)
         (root / "etc/hostname").write_text(f"{name}\n")
         (root / "etc/hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {name}\n")
         (root / "etc/resolv.conf").write_text("nameserver 10.0.2.3\n")
