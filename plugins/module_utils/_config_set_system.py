@@ -257,7 +257,7 @@ class System:
 
     def arm(self, name: str, seconds: int) -> None:
         """Have systemd take a set back after some seconds, whatever becomes of this process, and of this boot."""
-        script = lay_down(pathlib.Path(self.state_directory, "revert", name), "_config_set_revert")
+        script = lay_down(pathlib.Path(self.state_directory, "revert", name), "_config_set_apply")
         unit = _revert_unit(name)
         about = f"[Unit]\nDescription=Take back the config set {name}, because nobody has confirmed it\n\n"
         # A restart in between starts the timer anew, because it is among those of the boot.

@@ -385,8 +385,6 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-# The last one is never called here, but what is loaded is what is laid down for the timer.
-from ansible_collections.groundcrew.django.plugins.module_utils import _config_set_revert  # noqa: F401
 from ansible_collections.groundcrew.django.plugins.module_utils._config_set import (
     ASK,
     CONFIRM,

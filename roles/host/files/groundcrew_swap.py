@@ -53,7 +53,7 @@ def fill(size: int) -> None:
     descriptor = os.open(FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         os.fchmod(file.fileno(), 0o600)
-        for _ in range(size // len(BLOCK)):
+        for _block in range(size // len(BLOCK)):
             file.write(BLOCK)
         os.fsync(file.fileno())
 
