@@ -28,6 +28,8 @@ class ActionModule(ActionBase):
             _manage.order(args)
         except ReleaseError as error:
             raise AnsibleActionFail(str(error)) from error
+        if not args["run"]:
+            return {"changed": False}
         end_with_operator()
         result: dict[str, t.Any] = self._execute_module("groundcrew.django.manage", args, task_vars=task_vars)
         if args["show"]:

@@ -20,6 +20,7 @@ SPEC: dict[str, dict[str, t.Any]] = {
     "secrets": {"type": "dict", "default": {}, "no_log": True},
     "timeout": {"type": "int", "default": 3600},
     "show": {"type": "bool", "default": False},
+    "run": {"type": "bool", "default": True},
 }
 
 _MANAGE_PY = re.compile(r"\s*(?:\S*python\S*\s+)?\S*manage\.py\b")

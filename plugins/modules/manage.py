@@ -40,6 +40,10 @@ options:
         RV(stdout) and RV(stderr).
     type: bool
     default: false
+  run:
+    description: Whether to run the command. With V(false) its arguments are checked, and the server is not asked.
+    type: bool
+    default: true
 attributes:
   check_mode:
     support: partial
