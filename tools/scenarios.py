@@ -18,8 +18,8 @@ LOGS = CACHE / "logs"
 MEMORY_EACH = 3 * 2**30
 # These begin first, so that none of them runs on alone in the end.
 LONGEST = ("deploys", "processes", "migrations", "projects", "default", "nginx")
-# An emulated machine takes half an hour, too long for every change; the rotation of secrets waits for a shorter form.
-BY_NAME = ("machine", "secrets")
+# An emulated machine takes half an hour, too long for every change; the others wait for a shorter form.
+BY_NAME = ("hardening", "machine", "secrets")
 
 
 @dataclass(frozen=True)

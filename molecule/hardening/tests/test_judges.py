@@ -16,6 +16,9 @@ from testbed.system import CACHE, ROOT, need, run
 INDEX = 85
 # Of `systemd-analyze security`; 9.2 to 9.6 as Debian has them.
 EXPOSURE = 4.0
+# Not of gixy's: files are opened anew on purpose, because a deploy moves `current`; and for hosts that nobody names the
+# connection is closed, also over HTTP/2.
+SKIPPED = "try_files_is_evil_too,http2_misdirected_request"
 # Older clients know nothing else.
 ALLOWED_WARNINGS = {"curve25519-sha256", "curve25519-sha256@libssh.org"}
 
@@ -69,7 +72,9 @@ def test_sslyze_finds_mozillas_intermediate_profile(judges: Path, name: str, add
     report = tmp_path / "sslyze.json"
     argv = [str(judges / "sslyze"), "--mozilla_config=intermediate", f"--json_out={report}", site]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert "Scan is COMPLIANT" in done.stdout or "is compliant" in done.stdout.lower(), done.stdout
+    findings = re.findall(r"^\s+\* (\w+): (.*)$", done.stdout.partition("against Mozilla")[2], re.M)
+    # Nobody but us trusts the authority of the tests.
+    assert [finding for finding in findings if finding[0] != "certificate_path_validation"] == [], done.stdout
     (result,) = json.loads(report.read_text())["server_scan_results"]
     for old in ("ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1"):
         assert result["scan_result"][f"{old}_cipher_suites"]["result"]["accepted_cipher_suites"] == []
@@ -87,7 +92,7 @@ def test_gixy_finds_nothing(judges: Path, name: str, tmp_path: Path) -> None:
         if path.is_file() and not path.is_symlink():
             path.write_text(path.read_text("utf-8", errors="replace").replace("/etc/nginx/", f"{tmp_path}/etc/nginx/"))
     done = subprocess.run(
-        [judges / "gixy", "--format=json", tmp_path / "etc/nginx/nginx.conf"],
+        [judges / "gixy", "--format=json", f"--skips={SKIPPED}", tmp_path / "etc/nginx/nginx.conf"],
         capture_output=True,
         text=True,
         check=False,
