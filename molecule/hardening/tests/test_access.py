@@ -159,7 +159,7 @@ def test_a_run_that_dies_in_the_middle_is_taken_back(owner: Owner, after: str) -
         **run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as operator:
         armed = "test -e /etc/systemd/system/groundcrew-revert-access.timer && grep -q 203.0.113 /etc/groundcrew/firewall.nft"
-        assert wait(lambda: owner.root(f"{armed} && echo yes", check=False) == "yes", 90)
+        assert wait(lambda: owner.root(f"{armed} && echo yes", check=False) == "yes", 240)
         os.killpg(operator.pid, signal.SIGKILL)
     assert not owner.gets_in()
     if after:
