@@ -71,7 +71,11 @@ def disk_of_the_releases_full(shop: Shop) -> Iterator[None]:
 @contextmanager
 def disk_of_the_database_full(shop: Shop) -> Iterator[None]:
     """Room for what there is, and hardly any for new tables."""
-    shop.root("mkdir /mnt/small && mount -t tmpfs -o size=4m,mode=700,uid=postgres,gid=postgres tmpfs /mnt/small")
+    # The server has mounts of its own, and a container hands it none of those that come later.
+    inside = "nsenter --mount --target=$(systemctl show --value --property=MainPID 'postgresql@*-main.service')"
+    shop.root(
+        f"mkdir /mnt/small && {inside} mount -t tmpfs -o size=4m,mode=700,uid=postgres,gid=postgres tmpfs /mnt/small"
+    )
     shop.psql("CREATE TABLESPACE small LOCATION '/mnt/small'")
     shop.psql("GRANT CREATE ON TABLESPACE small TO shop; ALTER DATABASE shop SET default_tablespace = small")
     try:
@@ -79,7 +83,7 @@ def disk_of_the_database_full(shop: Shop) -> Iterator[None]:
     finally:
         shop.psql("ALTER DATABASE shop RESET default_tablespace")
         shop.psql("DROP TABLESPACE small")
-        shop.root("umount /mnt/small && rmdir /mnt/small")
+        shop.root(f"{inside} umount /mnt/small && rmdir /mnt/small")
 
 
 @contextmanager
