@@ -44,6 +44,9 @@ class ActionModule(ActionBase):
                     f"{self._play_context.remote_addr}: waiting until cloud-init has set the server up"
                 )
                 self._low_level_execute_command("cloud-init status --wait", sudoable=False)
+                # It brings users, keys and python.
+                done = self._low_level_execute_command(_first_contact.SCRIPT, sudoable=False)
+                found = _first_contact.read(done["stdout"])
             if not found.python:
                 installed = self._install_python()
         keys = [key for key in found.keys if _first_contact.is_key(key)]
