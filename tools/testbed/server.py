@@ -94,6 +94,15 @@ def endpoint(name: str, port: int) -> tuple[str, int]:
     return published(container(name))[port]
 
 
+def address(name: str, version: int = 4) -> str:
+    """A container's own address, by which this machine reaches every port of it; empty where it has none."""
+    state = engine.inspect(container(name))
+    if state is None:
+        raise TestbedError(f"there is no {name}")
+    key = {4: "IPAddress", 6: "GlobalIPv6Address"}[version]
+    return str(state["NetworkSettings"]["Networks"][engine.NETWORK][key])
+
+
 def is_vm(name: str) -> bool:
     """Whether a server is a virtual machine; see vm.py."""
     return (folder(name) / "address").exists()
@@ -102,7 +111,11 @@ def is_vm(name: str) -> bool:
 def root(name: str, script: str, stdin: str = "", *, check: bool = True) -> str:
     """Run a shell script on a server; by SSH only where there is no other way, because a restart would cut that."""
     if is_vm(name):
-        return run("ssh", "-F", str(folder(name) / "ssh_config"), name, script, stdin=stdin, check=check).strip()
+        # One that restarts lets connections in before it answers, and drops them without a word.
+        patience = ("-o", "ConnectTimeout=30", "-o", "ServerAliveInterval=30")
+        return run(
+            "ssh", "-F", str(folder(name) / "ssh_config"), *patience, name, script, stdin=stdin, check=check
+        ).strip()
     return docker("exec", "--interactive", container(name), "sh", "-c", script, stdin=stdin, check=check).strip()
 
 

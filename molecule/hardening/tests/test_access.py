@@ -10,16 +10,16 @@ import os
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from again import command
-from testbed import engine, server
+from attacker import wait
+from testbed import server
 
-ACCESS = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"], "access.yml")
+HOST = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"], "host.yml")
 STRANGER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHcwWJ0oDf6Wn4iVtqUPp7VyZ5Q0mHnJrG1YxqPZQxXt stranger@example.com"
 ELSEWHERE = ["203.0.113.0/24"]
 # Root is kept out; a change that nobody confirms is taken back as soon as that is possible.
@@ -32,10 +32,10 @@ class Owner:
     def __init__(self, host: Any, folder: Path) -> None:
         self.host = host
         self.name = host.backend.get_hostname()
-        self.address = address_of(self.name)
+        self.address = server.address(self.name)
         self.known_hosts = folder / "known_hosts"
         self.inventory = folder / "hosts.yml"
-        (folder / "group_vars").symlink_to(ACCESS.parent / "group_vars")
+        (folder / "group_vars").symlink_to(HOST.parent / "group_vars")
         self.inventory.write_text(
             f"all:\n  hosts:\n    {self.name}:\n      ansible_host: {self.address}\n      ansible_user: root\n"
             f"      ansible_ssh_private_key_file: {server.KEY}\n"
@@ -45,7 +45,7 @@ class Owner:
 
     def run(self, **changed: Any) -> dict[str, Any]:
         """What subprocess needs to run the scenario's playbook with some variables changed."""
-        found = command(self.host, ACCESS, **{**WANTED, **changed})
+        found = command(self.host, HOST, **{**WANTED, **changed})
         found["args"][1] = f"--inventory={self.inventory}"
         return found
 
@@ -68,20 +68,6 @@ class Owner:
 
     def root(self, script: str, *, check: bool = True) -> str:
         return server.root(self.name, script, check=check)
-
-
-def address_of(name: str) -> str:
-    """The server's own address, by which every port of it can be reached."""
-    state = engine.inspect(server.container(name))
-    assert state
-    return str(state["NetworkSettings"]["Networks"][engine.NETWORK]["IPAddress"])
-
-
-def wait(condition: Callable[[], bool], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while not (seen := condition()) and time.monotonic() < end:
-        time.sleep(1)
-    return seen
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from again import converge
+from again import converge, play
+from attacker import Attacker, wait
 
 OFF = {
     "host_fail2ban": False,
@@ -24,85 +27,23 @@ OFF = {
     "host_blocked_modules": [],
     "host_package_check": False,
 }
+# Files that do not belong to a measure, and the admin user's; see test_access.py.
+KEPT = {
+    "/etc/default/locale",
+    "/etc/localtime",
+    "/etc/timezone",
+    "/etc/sysusers.d/groundcrew.conf",
+    "/etc/systemd/journald.conf.d/10-groundcrew.conf",
+    "/etc/sudoers.d/groundcrew-admin",
+    "/etc/tmpfiles.d/groundcrew-admin.conf",
+    "/etc/ssh/authorized_keys.d/admin",
+    "/etc/ssh/sshd_config.d/05-groundcrew-keys.conf",
+}
+HOST = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"], "host.yml")
 PROGRAM = "/usr/local/lib/groundcrew/groundcrew-reboot"
 
 
-def wait(condition: Callable[[], bool], seconds: float = 60) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(1)
-    return condition()
-
-
-@pytest.fixture
-def kernel_of_its_own(host: Any) -> None:
-    if host.run("systemd-detect-virt --container --quiet").rc == 0:
-        pytest.skip("a container shares kernel settings, swap and clock with its host; see the scenario `machine`")
-
-
 # ------------------------------------------------------------------------------------------------------------- fail2ban
-
-
-class Attacker:
-    """Somebody with addresses of his own: a network namespace that is connected to the server by a cable."""
-
-    def __init__(self, host: Any, number: int, ipv6: bool) -> None:
-        self.host = host
-        self.name = f"attacker{number}"
-        prefix = f"2001:db8:{number}::" if ipv6 else f"198.51.{number}."
-        self.server, self.address, size = f"{prefix}1", f"{prefix}2", 64 if ipv6 else 24
-        options = "nodad" if ipv6 else ""
-        host.check_output(
-            f"systemd-run --quiet --unit={self.name} --property=PrivateNetwork=yes sleep infinity; sleep 1; "
-            f"pid=$(systemctl show --value --property=MainPID {self.name}); "
-            f"ip link add veth{number} type veth peer name eth9 netns $pid; ip link set veth{number} up"
-        )
-        if ipv6 and host.run(f"ip address add {self.server}/{size} dev veth{number} nodad").rc:
-            self.leave()
-            pytest.skip("this container engine gives its containers no IPv6; see the scenario `machine`")
-        if not ipv6:
-            host.check_output(f"ip address add {self.server}/{size} dev veth{number}")
-        self.run(f"ip link set eth9 up; ip address add {self.address}/{size} dev eth9 {options}")
-
-    def run(self, command: str) -> Any:
-        enter = f"nsenter --net --target $(systemctl show --value --property=MainPID {self.name}) sh -c"
-        # Never 255, which testinfra takes for a connection of its own that failed.
-        return self.host.run(f"{enter} '{command}' || exit 1")
-
-    def reaches(self, port: int) -> bool:
-        code = f'import socket; socket.create_connection(("{self.server}", {port}), timeout=2).recv(1 if {port} == 22 else 0)'
-        return bool(self.run(f'python3 -c "{code}"'.replace('("', '(\\"').replace('",', '\\",')).rc == 0)
-
-    def log_in(self) -> None:
-        options = "-o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectTimeout=5"
-        self.run(f"ssh {options} nobody-we-know@{self.server} true")
-
-    def ask(self, path: str, method: str = "GET") -> None:
-        where = f"[{self.server}]" if ":" in self.server else self.server
-        code = (
-            "import http.client as c; "
-            f'h = c.HTTPConnection(\\"{where}\\", timeout=5); h.request(\\"{method}\\", \\"{path}\\"); h.getresponse()'
-        )
-        self.run(f'python3 -c "{code}"')
-
-    def banned(self, jail: str) -> bool:
-        return self.address in str(self.host.check_output(f"fail2ban-client get {jail} banip")).split()
-
-    def leave(self) -> None:
-        self.host.run(f"systemctl stop {self.name}; ip link delete veth{self.name.removeprefix('attacker')}")
-
-
-@pytest.fixture(params=[False, True], ids=["ipv4", "ipv6"])
-def attacker(host: Any, request: pytest.FixtureRequest) -> Iterator[Attacker]:
-    host.check_output("command -v ssh >/dev/null || apt-get install -qq --no-install-recommends openssh-client")
-    assert wait(lambda: host.run("fail2ban-client ping").rc == 0)
-    number = 10 + abs(hash(request.node.name)) % 200
-    attacker = Attacker(host, number, request.param)
-    yield attacker
-    attacker.leave()
-    host.run(f"fail2ban-client unban {attacker.address}")
 
 
 def test_who_guesses_passwords_over_ssh_is_out_for_a_while(host: Any, attacker: Attacker) -> None:
@@ -312,23 +253,6 @@ def test_a_boot_is_judged(host: Any) -> None:
 # --------------------------------------------------------------------------------------------------- kernel and logins
 
 
-@pytest.mark.usefixtures("kernel_of_its_own")
-def test_the_kernel_is_set(host: Any) -> None:
-    for key, value in {"kernel.kptr_restrict": 2, "fs.suid_dumpable": 0, "vm.swappiness": 10}.items():
-        assert host.sysctl(key) == value
-    assert host.sysctl("kernel.core_pattern") == "|/bin/false"
-
-
-@pytest.mark.usefixtures("kernel_of_its_own")
-def test_there_is_swap(host: Any) -> None:
-    assert "/var/lib/groundcrew/swapfile" in host.file("/proc/swaps").content_string
-
-
-@pytest.mark.usefixtures("kernel_of_its_own")
-def test_the_clock_is_kept(host: Any) -> None:
-    assert host.service("systemd-timesyncd.service").is_running
-
-
 def test_measures_that_a_container_cannot_have_do_no_harm_there(host: Any) -> None:
     assert (
         host.run("systemctl is-failed systemd-sysctl.service groundcrew-swap.service systemd-timesyncd.service").rc != 0
@@ -354,25 +278,32 @@ def test_files_of_users_are_their_own(host: Any) -> None:
 # ------------------------------------------------------------------------------------------------------------------ off
 
 
+def written(host: Any) -> set[str]:
+    """The files of the measures."""
+    manifest = json.loads(host.file("/var/lib/groundcrew/config_set/host.json").content_string)
+    return set(manifest["files"]) - KEPT
+
+
 def test_what_is_switched_off_leaves_no_trace(host: Any) -> None:
-    manifest = "/var/lib/groundcrew/config_set/host.json"
-    kept = {"/etc/default/locale", "/etc/localtime", "/etc/timezone"}
-    kept |= {"/etc/sysusers.d/groundcrew.conf", "/etc/systemd/journald.conf.d/10-groundcrew.conf"}
-    # The admin user's; see test_access.py.
-    kept |= {"/etc/sudoers.d/groundcrew-admin", "/etc/tmpfiles.d/groundcrew-admin.conf"}
-    kept |= {"/etc/ssh/authorized_keys.d/admin", "/etc/ssh/sshd_config.d/05-groundcrew-keys.conf"}
-    written = set(json.loads(host.file(manifest).content_string)["files"]) - kept
-    assert len(written) > 15
+    everything, off = written(host), {}
+    assert len(everything) > 15
     try:
-        converge(host, **OFF)
-        assert [path for path in sorted(written) if host.file(path).exists] == []
+        for measure, value in OFF.items():
+            before = written(host)
+            off[measure] = value
+            play(host, HOST, **off)
+            gone = before - written(host)
+            # debsums is a package and nothing else.
+            assert gone or measure == "host_package_check", measure
+            assert [path for path in sorted(before) if host.file(path).exists == (path in gone)] == [], measure
+        assert written(host) == set()
         for unit in ("fail2ban.service", "groundcrew-reboot.timer", "groundcrew-swap.service"):
             assert not host.service(unit).is_running
         # Those of certificates and of the firewall are no part of it.
         assert host.run("systemctl list-unit-files --no-legend 'groundcrew-[!cf]*'").stdout == ""
         assert host.run("nft list table inet f2b-table").rc != 0
-        assert "changed=0" in converge(host, **OFF)
+        assert "changed=0" in play(host, HOST, **OFF)
     finally:
         converge(host)
-    assert [path for path in sorted(written) if not host.file(path).exists] == []
+    assert [path for path in sorted(everything) if not host.file(path).exists] == []
     assert host.service("fail2ban.service").is_running

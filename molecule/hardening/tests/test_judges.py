@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import lynis
 import pytest
-from testbed import engine, server
-from testbed.system import CACHE, ROOT, need, run
+from testbed import pebble, server
+from testbed.system import CACHE, ROOT, locked, need, run
 
 # What an index of Lynis is at least. A bare server of ours has 58, and 85 is the aim; in a container the kernel's settings, which
 # are the host's, and partitions cost some ten.
@@ -20,6 +22,13 @@ EXPOSURE = 4.0
 # Not of gixy's: files are opened anew on purpose, because a deploy moves `current`; and for hosts that nobody names the
 # connection is closed, also over HTTP/2.
 SKIPPED = "try_files_is_evil_too,http2_misdirected_request"
+# Mozilla's grader of response headers, from npm. It visits a site by its name, which only our own network knows.
+OBSERVATORY = "@mdn/mdn-http-observatory@1.4.8"
+RESOLVE = """
+const dns = require('node:dns');
+const address = process.env.ADDRESS;
+dns.lookup = (name, options, done) => (done && options.all ? done(null, [{address, family: 4}]) : (done || options)(null, address, 4));
+"""
 # Older clients know nothing else.
 ALLOWED_WARNINGS = {"curve25519-sha256", "curve25519-sha256@libssh.org"}
 
@@ -31,10 +40,7 @@ def name(host: Any) -> str:
 
 @pytest.fixture(scope="module")
 def address(name: str) -> str:
-    """The server's own address, by which every port of it can be reached."""
-    state = engine.inspect(server.container(name))
-    assert state
-    return str(state["NetworkSettings"]["Networks"][engine.NETWORK]["IPAddress"])
+    return server.address(name)
 
 
 @pytest.fixture(scope="session")
@@ -57,14 +63,17 @@ def test_ssh_audit_finds_nothing(judges: Path, address: str) -> None:
     assert found["cves"] == []
 
 
-def test_nmap_finds_three_ports(address: str) -> None:
+@pytest.mark.parametrize("version", [4, 6])
+def test_nmap_finds_three_ports(name: str, version: int) -> None:
+    if not (address := server.address(name, version)):
+        pytest.skip("this container engine has no IPv6")
     need("nmap", "nmap")
     # A port without an answer is tried again and again, unless it is told not to.
-    speed = ["-Pn", "-n", "-T5", "--max-retries=1", "--min-rate=2000"]
-    tcp = run("nmap", *speed, "-p-", "-oG", "-", address)
+    speed = [f"-{version}", "-Pn", "-n", "-T5", "--max-retries=1", "--min-rate=2000", "-oG", "-"]
+    tcp = run("nmap", *speed, "-p-", address)
     assert set(re.findall(r"(\d+)/open/tcp", tcp)) == {"22", "80", "443"}
     # Something that answers is open; of what is silent nmap cannot tell, and says so in other words.
-    udp = run("nmap", *speed, "-sU", "--top-ports=200", "-oG", "-", address)
+    udp = run("nmap", *speed, "-sU", "--top-ports=200", address)
     assert re.findall(r"(\d+)/open/udp", udp) == []
 
 
@@ -79,6 +88,37 @@ def test_sslyze_finds_mozillas_intermediate_profile(judges: Path, name: str, add
     (result,) = json.loads(report.read_text())["server_scan_results"]
     for old in ("ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1"):
         assert result["scan_result"][f"{old}_cipher_suites"]["result"]["accepted_cipher_suites"] == []
+
+
+@pytest.fixture(scope="session")
+def observatory() -> Path:
+    """The directory of the grader."""
+    folder = CACHE / "observatory"
+    grader = folder / "node_modules" / OBSERVATORY.rpartition("@")[0]
+    need("npm", "npm", "node")
+    with locked("observatory"):
+        if not grader.exists():
+            quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+            run("npm", "install", f"--prefix={folder}", *quiet, OBSERVATORY)
+        # Which domains browsers reach by TLS alone, from the start; ours are none.
+        (grader / "conf" / "hsts-preload.json").write_text("{}")
+        (folder / "resolve.cjs").write_text(RESOLVE)
+    return folder
+
+
+def test_headers_are_graded_a_plus(observatory: Path, name: str, address: str) -> None:
+    """With the app's own Content-Security-Policy."""
+    script = observatory / "node_modules" / OBSERVATORY.rpartition("@")[0] / "src" / "scan.js"
+    done = subprocess.run(
+        ["node", f"--require={observatory}/resolve.cjs", script, f"guestbook.{name}.test"],
+        env={**os.environ, "ADDRESS": address, "NODE_EXTRA_CA_CERTS": str(pebble.ROOTS)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = json.loads(done.stdout)
+    assert found.get("scan", {}).get("grade") == "A+", done.stdout
+    assert [test for test, result in found["tests"].items() if not result["pass"]] == []
 
 
 def test_gixy_finds_nothing(judges: Path, name: str, tmp_path: Path) -> None:
@@ -111,11 +151,5 @@ def test_what_we_run_and_do_not_own_is_in_a_sandbox(host: Any, unit: str) -> Non
 
 
 def test_lynis(host: Any) -> None:
-    host.check_output(
-        "command -v lynis || DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends lynis"
-    )
-    host.check_output("lynis audit system --quick --no-colors >/root/lynis.txt 2>&1")
-    report = host.file("/var/log/lynis-report.dat").content_string
-    index = int(re.search(r"^hardening_index=(\d+)$", report, re.M)[1])  # type: ignore[index]
-    wishes = re.findall(r"^(?:warning|suggestion)\[\]=([^|]+\|[^|]+)", report, re.M)
-    assert index >= INDEX, "\n".join(wishes)
+    index, wishes = lynis.audit(host)
+    assert index >= INDEX, wishes

@@ -23,6 +23,11 @@ class IndexTests(SiteTestCase):
     def test_an_empty_book_says_so(self) -> None:
         self.assertContains(self.client.get("/"), "Nobody has signed yet")
 
+    def test_pages_run_nothing_inline(self) -> None:
+        policy = self.client.get("/").headers["Content-Security-Policy"]
+        self.assertIn("default-src 'self'", policy)
+        self.assertNotIn("unsafe", policy)
+
     def test_signing_shows_the_entry(self) -> None:
         response = self.sign(message="Hello <b>world</b>")
         self.assertRedirects(response, "/")

@@ -1,0 +1,123 @@
+"""What needs a kernel, a disk, a clock and a boot of one's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import lynis
+import pytest
+from again import converge
+from jobs import Jobs
+from testbed import server
+from testbed.system import TestbedError
+
+# What an index of Lynis is at least.
+INDEX = 85
+# cloud-init as a provider's image has it, which lets passwords in and is not done when sshd is.
+SEED = """#cloud-config
+ssh_pwauth: true
+disable_root: false
+ssh_deletekeys: false
+preserve_hostname: true
+locale: false
+apt: {preserve_sources_list: true}
+runcmd: [[sleep, "60"], [touch, /root/first-boot-is-done]]
+"""
+
+
+@pytest.fixture(scope="module")
+def jobs(host: Any) -> Jobs:
+    return Jobs(host.backend.get_hostname())
+
+
+def restarted(jobs: Jobs, restart: Callable[[], Any]) -> None:
+    """Returns once the server answers again."""
+
+    def boot() -> str:
+        try:
+            return jobs.root("cat /proc/sys/kernel/random/boot_id", check=False)
+        except TestbedError:
+            return ""
+
+    before = boot()
+    restart()
+    jobs.wait_for(boot, lambda seen: seen not in ("", before))
+
+
+def test_the_kernel_is_set(host: Any) -> None:
+    for key, value in {"kernel.kptr_restrict": 2, "fs.suid_dumpable": 0, "vm.swappiness": 10}.items():
+        assert host.sysctl(key) == value
+    assert host.sysctl("kernel.core_pattern") == "|/bin/false"
+
+
+def test_there_is_swap(host: Any) -> None:
+    assert "/var/lib/groundcrew/swapfile" in host.file("/proc/swaps").content_string
+    assert host.file("/var/lib/groundcrew/swapfile").mode == 0o600
+
+
+def test_sandboxes_hold_with_a_kernel_of_their_own(host: Any, jobs: Jobs) -> None:
+    assert not host.run("systemctl list-units --failed --plain --no-legend").stdout
+    exposures = jobs.security()
+    assert len(exposures) > 5
+    assert max(exposures.values()) <= 2.0
+
+
+def test_lynis(host: Any) -> None:
+    index, wishes = lynis.audit(host)
+    assert index >= INDEX, f"{index}\n{wishes}"
+
+
+@pytest.fixture
+def clock() -> Iterator[str]:
+    """The address of a server of time."""
+    server.up("machine-clock")
+    install = "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends"
+    server.root("machine-clock", f"{install} chrony >/dev/null 2>&1; systemctl stop chrony")
+    # The clock is this machine's, and is not touched.
+    server.root("machine-clock", "systemd-run --quiet chronyd -d -x 'local stratum 3' 'allow all'")
+    yield server.address("machine-clock")
+    server.down("machine-clock")
+
+
+def test_the_clock_is_kept(host: Any, jobs: Jobs, clock: str) -> None:
+    converge(host, host_time_servers=[clock])
+    right = "timedatectl show --property=NTPSynchronized --value"
+    jobs.wait_for(lambda: jobs.root(right) == "yes")
+    # What a suspended or restored machine has.
+    jobs.root("rm -f /run/systemd/timesync/synchronized; date --set='2 hours ago'; systemctl restart systemd-timesyncd")
+    before = int(jobs.root("date +%s"))
+    jobs.wait_for(lambda: int(jobs.root("date +%s")) - before > 7000)
+
+
+def test_the_window_restarts_the_server_for_an_update(jobs: Jobs) -> None:
+    jobs.root("echo linux-image-cloud-amd64 >/run/reboot-required.pkgs; touch /run/reboot-required")
+    restarted(jobs, lambda: jobs.root("systemctl start --no-block groundcrew-reboot.service"))
+    jobs.wait_for(lambda: jobs.root("systemctl is-system-running --wait", check=False) == "running")
+    assert jobs.visitor.get(f"{jobs.url}/").status == 200
+    jobs.wait_for(lambda: len(jobs.workers()) == 5)
+    state = json.loads(jobs.root("cat /var/lib/groundcrew/reboot.json"))
+    assert state["window"]["did"] == "reboot"
+    assert (state["health"]["healthy"], state["health"]["problems"]) == (True, [])
+    # What was set before the restart holds after it.
+    assert jobs.root("sysctl --values kernel.kptr_restrict vm.swappiness") == "2\n10"
+    assert "swapfile" in jobs.root("cat /proc/swaps")
+    assert "policy drop" in jobs.root("nft list table inet groundcrew")
+    assert jobs.root("fail2ban-client ping") == "Server replied: pong"
+
+
+def test_a_first_boot_as_of_a_provider_opens_nothing(host: Any, jobs: Jobs) -> None:
+    jobs.root("apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install cloud-init >/dev/null 2>&1")
+    jobs.root(
+        "mkdir -p /var/lib/cloud/seed/nocloud && cd /var/lib/cloud/seed/nocloud && cat >user-data"
+        " && echo 'instance-id: machine' >meta-data && echo 'datasource_list: [NoCloud]' >/etc/cloud/cloud.cfg.d/99-seed.cfg"
+        " && echo 'network: {config: disabled}' >/etc/cloud/cloud.cfg.d/99-network.cfg",
+        SEED,
+    )
+    restarted(jobs, lambda: jobs.root("systemctl reboot", check=False))
+    # It is waited for: what it does while we are at work would come in between.
+    assert "changed=0" in converge(host)
+    jobs.root("test -e /root/first-boot-is-done")
+    assert "PasswordAuthentication yes" in jobs.root("cat /etc/ssh/sshd_config.d/50-cloud-init.conf")
+    assert "passwordauthentication no" in jobs.root("sshd -T").splitlines()
