@@ -15,6 +15,7 @@ from ansible_collections.groundcrew.django.plugins.module_utils import _first_co
 from ansible_collections.groundcrew.django.plugins.plugin_utils._connections import (
     connected,
     over_ssh,
+    password_for_root,
     reason,
     user_and_port,
 )
@@ -53,10 +54,11 @@ class ActionModule(ActionBase):
         return {"changed": bool(installed), "user": user, "port": port, "keys": keys, "installed": installed}
 
     def _find(self, user: str, port: int | None) -> tuple[_first_contact.Server, str | None, int | None]:
-        """The first way that leads in: what is there, the user and the port."""
+        """The first way that leads in and on to root, or else in: what is there, the user and the port."""
         present = user_and_port(self)
         tried = []
         shut: set[int | None] = set()
+        second: tuple[_first_contact.Server, str | None, int | None] | None = None
         for who, where in _first_contact.ways(present, user, port):
             if where in shut:
                 continue
@@ -72,7 +74,12 @@ class ActionModule(ActionBase):
                 if not _first_contact.is_refusal_of_user(said):
                     shut.add(where)
                 continue
-            return _first_contact.read(done["stdout"]), who, where
+            found = _first_contact.read(done["stdout"])
+            if found.root or password_for_root(self):
+                return found, who, where
+            second = second or (found, who, where)
+        if second:
+            return second
         raise AnsibleActionFail(_first_contact.no_way_in(self._address(), tried, os.environ.get("USER", "")))
 
     def _address(self) -> str:

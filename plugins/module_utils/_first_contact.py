@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 # Asked before anything is known of the server but that it has a shell. An image that cloud-init sets up has its package
 # lists, users and keys only when that is done.
 SCRIPT = """
+if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then echo "root yes"; fi
 echo "python $(command -v python3)"
 if [ -d /run/cloud-init ] && command -v cloud-init >/dev/null; then echo "cloud $(cloud-init status 2>/dev/null)"; fi
 cat "$HOME/.ssh/authorized_keys" "/etc/ssh/authorized_keys.d/$(id -un)" 2>/dev/null | sed 's/^/key /'
@@ -41,10 +42,12 @@ Way = tuple["str | None", "int | None"]
 class Server:
     """What a server says of itself.
 
+    :param root: the user is root, or becomes root without being asked for a password.
     :param initialising: cloud-init is at work.
     :param keys: lines that let the user in.
     """
 
+    root: bool = False
     python: str = ""
     initialising: bool = False
     keys: Sequence[str] = ()
@@ -67,12 +70,13 @@ def ways(present: Way, user: str, port: int | None) -> list[Way]:
 
 def read(said: str) -> Server:
     """Make sense of what the script has said."""
-    found: dict[str, list[str]] = {"python": [], "cloud": [], "key": []}
+    found: dict[str, list[str]] = {"root": [], "python": [], "cloud": [], "key": []}
     for line in said.replace("\r", "").splitlines():
         kind, _space, rest = line.partition(" ")
         if kind in found and rest.strip():
             found[kind].append(rest.strip())
     return Server(
+        root=bool(found["root"]),
         python="".join(found["python"][:1]),
         initialising=any("running" in line or "not started" in line or "not run" in line for line in found["cloud"]),
         keys=tuple(dict.fromkeys(found["key"])),

@@ -73,6 +73,12 @@ def user_and_port(action: ActionBase) -> tuple[str | None, int | None]:
     return action._connection.get_option("remote_user"), int(port) if port is not None else None
 
 
+def password_for_root(action: ActionBase) -> bool:
+    """Whether there is a password to become root with, as of --ask-become-pass."""
+    become = action._connection.become
+    return bool(become and become.get_option("become_pass", playcontext=action._play_context))
+
+
 def obstacle(action: ActionBase, user: str | None, port: int | None) -> str:
     """Why nobody gets in as a user who can become root, by a fresh connection; empty when he does."""
     with connected(action, user, port):

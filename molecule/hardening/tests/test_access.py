@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,11 @@ WANTED = {"host_ssh_root_login": False, "host_access_hold": 20}
 class Owner:
     """Whoever runs the playbooks, and knows the server by its address alone."""
 
-    def __init__(self, host: Any, folder: Path) -> None:
+    def __init__(self, host: Any, folder: Path, sockets: str) -> None:
         self.host = host
         self.name = host.backend.get_hostname()
         self.address = server.address(self.name)
+        self.runs, self.sockets = 0, sockets
         self.known_hosts = folder / "known_hosts"
         self.inventory = folder / "hosts.yml"
         (folder / "group_vars").symlink_to(HOST.parent / "group_vars")
@@ -47,6 +49,9 @@ class Owner:
         """What subprocess needs to run the scenario's playbook with some variables changed."""
         found = command(self.host, HOST, **{**WANTED, **changed})
         found["args"][1] = f"--inventory={self.inventory}"
+        # Each run comes anew, and not by what the one before has left open.
+        self.runs += 1
+        found["env"]["ANSIBLE_SSH_CONTROL_PATH_DIR"] = f"{self.sockets}/{self.runs}"
         return found
 
     def converge(self, *, fails: bool = False, **changed: Any) -> str:
@@ -54,6 +59,10 @@ class Owner:
         said = str(done.stdout + done.stderr)
         assert bool(done.returncode) == fails, said
         return " ".join(said.split())
+
+    def changes_nothing(self, **changed: Any) -> None:
+        said = self.converge(**changed)
+        assert "changed=0" in said, said
 
     def ssh(self, user: str, *words: str, port: int = 22) -> subprocess.CompletedProcess[str]:
         options = ["BatchMode=yes", "IdentitiesOnly=yes", "ConnectTimeout=5", "StrictHostKeyChecking=no"]
@@ -72,11 +81,13 @@ class Owner:
 
 @pytest.fixture(scope="module")
 def owner(host: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owner]:
-    owner = Owner(host, tmp_path_factory.mktemp("owner"))
-    owner.converge()
-    yield owner
-    # The other tests look into the server as root.
-    owner.converge(host_ssh_root_login=True)
+    # Paths of sockets have to be short.
+    with tempfile.TemporaryDirectory() as sockets:
+        owner = Owner(host, tmp_path_factory.mktemp("owner"), sockets)
+        owner.converge()
+        yield owner
+        # The other tests look into the server as root.
+        owner.converge(host_ssh_root_login=True)
 
 
 def test_the_admin_user_gets_in_and_nobody_else(owner: Owner) -> None:
@@ -91,6 +102,15 @@ def test_a_run_finds_its_way_and_changes_nothing(owner: Owner) -> None:
     said = owner.converge()
     assert "changed=0" in said
     assert "unreachable=0" in said
+
+
+def test_who_gets_in_and_cannot_become_root_is_passed_over(owner: Owner) -> None:
+    owner.converge(host_ssh_root_login=True)
+    owner.root("rm /etc/sudoers.d/groundcrew-admin")
+    assert owner.ssh("admin", "true").returncode == 0
+    assert "changed=1" in owner.converge()
+    assert owner.gets_in()
+    assert not owner.gets_in("root")
 
 
 def test_the_keys_are_those_that_are_wanted(owner: Owner) -> None:
@@ -128,7 +148,7 @@ def test_a_lock_out_heals_itself(owner: Owner, change: dict[str, Any]) -> None:
     assert owner.root(files) == before
     assert owner.gets_in()
     assert owner.root("ls /etc/systemd/system | grep groundcrew-revert", check=False) == ""
-    assert "changed=0" in owner.converge()
+    owner.changes_nothing()
 
 
 def test_what_sshd_rejects_never_stands(owner: Owner) -> None:
@@ -151,14 +171,14 @@ def test_a_run_that_dies_in_the_middle_is_taken_back(owner: Owner, after: str) -
     if after:
         owner.root(after, check=False)
     assert wait(owner.gets_in, 120)
-    assert "changed=0" in owner.converge()
+    owner.changes_nothing()
 
 
 def test_sshd_moves_to_another_port_and_back(owner: Owner) -> None:
     owner.converge(host_ssh_port=2200)
     assert owner.gets_in(port=2200)
     assert not owner.gets_in(port=22)
-    assert "changed=0" in owner.converge(host_ssh_port=2200)
+    owner.changes_nothing(host_ssh_port=2200)
     # Who asks by the old port is let in again only after this.
     owner.inventory.write_text(
         owner.inventory.read_text().replace("ansible_user: root", "ansible_user: root\n      ansible_port: 2200")

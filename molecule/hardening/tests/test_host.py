@@ -63,6 +63,16 @@ def test_who_guesses_passwords_over_ssh_is_out_for_a_while(host: Any, attacker: 
     assert attacker.reaches(80)
 
 
+def test_a_flood_of_connections_ends_at_the_firewall(host: Any, attacker: Attacker) -> None:
+    play(host, HOST, host_firewall_ssh_burst=5, host_firewall_ssh_rate="1/minute")
+    try:
+        assert [attacker.reaches(22) for _ in range(8)].count(True) in (5, 6)
+        # Who has not flooded it is let in, such as this run.
+    finally:
+        play(host, HOST)
+    assert attacker.reaches(22)
+
+
 def test_bans_hold_for_ipv6_too(host: Any) -> None:
     """Whether or not the container engine gives its containers IPv6."""
     jails = ["sshd", "groundcrew-nginx-bots", "groundcrew-nginx-login"]

@@ -32,8 +32,8 @@ def test_ways(present: Any, user: str, port: int | None, ways: Any) -> None:
 
 
 def test_what_a_server_says() -> None:
-    said = f"python /usr/bin/python3\r\ncloud status: running\nkey {ED25519}\nkey {ED25519}\nkey \n"
-    assert contact.read(said) == contact.Server("/usr/bin/python3", True, (ED25519,))
+    said = f"root yes\r\npython /usr/bin/python3\r\ncloud status: running\nkey {ED25519}\nkey {ED25519}\nkey \n"
+    assert contact.read(said) == contact.Server(True, "/usr/bin/python3", True, (ED25519,))
     assert contact.read("python \ncloud status: done\n") == contact.Server()
 
 
