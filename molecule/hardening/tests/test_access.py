@@ -108,7 +108,7 @@ def test_who_gets_in_and_cannot_become_root_is_passed_over(owner: Owner) -> None
     owner.converge(host_ssh_root_login=True)
     owner.root("rm /etc/sudoers.d/groundcrew-admin")
     assert owner.ssh("admin", "true").returncode == 0
-    assert "changed=1" in owner.converge()
+    owner.converge()
     assert owner.gets_in()
     assert not owner.gets_in("root")
 

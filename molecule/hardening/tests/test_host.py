@@ -24,6 +24,8 @@ OFF = {
     "host_core_dumps": True,
     "host_banner": "",
     "host_umask": "",
+    "host_shell_timeout": 0,
+    "host_password_quality": False,
     "host_blocked_modules": [],
     "host_package_check": False,
 }
@@ -39,6 +41,8 @@ KEPT = {
     "/etc/ssh/authorized_keys.d/admin",
     "/etc/ssh/sshd_config.d/05-groundcrew-keys.conf",
 }
+# Measures that are a package and nothing else.
+PACKAGES = ("host_package_check", "host_password_quality")
 HOST = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"], "host.yml")
 PROGRAM = "/usr/local/lib/groundcrew/groundcrew-reboot"
 
@@ -283,6 +287,15 @@ def test_files_of_users_are_their_own(host: Any) -> None:
     # Not who runs a program over SSH, as Ansible does.
     assert host.check_output("su tester --command umask") != "0027"
     assert host.check_output("su --login tester --command 'ulimit -H -c'") == "0"
+    assert host.check_output("su --login tester --command 'echo $TMOUT'") == "3600"
+
+
+def test_a_password_has_to_be_hard_to_guess(host: Any) -> None:
+    host.check_output("id tester >/dev/null 2>&1 || useradd --create-home --shell /bin/sh tester")
+    host.check_output("echo tester:Tq7-vase-Mond-9 | chpasswd")
+    change = "printf '%%s\\n' Tq7-vase-Mond-9 {0} {0} | su tester --command 'passwd' 2>&1"
+    assert "Weak password" in host.run(change.format("summer2026")).stdout
+    host.check_output("userdel --remove tester")
 
 
 # ------------------------------------------------------------------------------------------------------------------ off
@@ -303,8 +316,7 @@ def test_what_is_switched_off_leaves_no_trace(host: Any) -> None:
             off[measure] = value
             play(host, HOST, **off)
             gone = before - written(host)
-            # debsums is a package and nothing else.
-            assert gone or measure == "host_package_check", measure
+            assert gone or measure in PACKAGES, measure
             assert [path for path in sorted(before) if host.file(path).exists == (path in gone)] == [], measure
         assert written(host) == set()
         for unit in ("fail2ban.service", "groundcrew-reboot.timer", "groundcrew-swap.service"):

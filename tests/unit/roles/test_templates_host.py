@@ -23,6 +23,8 @@ ALL_OFF = {
     "host_core_dumps": True,
     "host_banner": "",
     "host_umask": "",
+    "host_shell_timeout": 0,
+    "host_password_quality": False,
     "host_blocked_modules": [],
     "host_package_check": False,
 }
@@ -169,7 +171,7 @@ def test_packages_of_the_site_and_of_the_measures_are_one_list(rendered: dict[st
     assert rendered["nginx"]["packages"][0] == "nginx"
     assert set(rendered["nginx"]["packages"]) == {
         *("nginx", "fail2ban", "nftables", "python3-systemd"),
-        *("unattended-upgrades", "needrestart", "systemd-timesyncd", "debsums"),
+        *("unattended-upgrades", "needrestart", "systemd-timesyncd", "debsums", "libpam-passwdqc"),
     }
 
 
@@ -286,7 +288,9 @@ def test_updates(rendered: dict[str, Any]) -> None:
 def test_kernel_settings(rendered: dict[str, Any]) -> None:
     def settings(case: str) -> dict[str, str]:
         lines = [
-            line for line in file(rendered, case, "sysctl.d/60-groundcrew.conf").splitlines() if line.startswith("-")
+            line
+            for line in file(rendered, case, "sysctl.d/99-server-groundcrew.conf").splitlines()
+            if line.startswith("-")
         ]
         return {key[1:].strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
 
