@@ -61,7 +61,8 @@ CASES: dict[str, dict[str, Any]] = {
         "host_ssh_allow_users": ["bob"],
         "host_ssh_settings": {"MaxSessions": 20, "LogLevel": "INFO"},
         "host_firewall": True,
-        "host_firewall_rules": [{"ports": [80]}, {"ports": 5432, "from": ["10.0.0.0/8", "2001:db8::/32"]}],
+        "host_firewall_web_from": ["203.0.113.0/24"],
+        "host_firewall_rules": [{"ports": 5432, "from": ["10.0.0.0/8", "2001:db8::/32"]}],
         "host_firewall_ssh_from": ["192.0.2.0/24"],
     },
     # Nobody's key is known, so nobody is kept out.
@@ -133,13 +134,15 @@ def test_the_firewall(rendered: dict[str, Any]) -> None:
     rules = [line.strip() for line in file(rendered, "admin", "firewall.nft").splitlines()]
     for rule in (
         'ip saddr { 192.0.2.0/24 } tcp dport 2200 accept comment "ssh"',
-        "tcp dport { 80 } accept",
+        'ip saddr { 203.0.113.0/24 } tcp dport { 80, 443 } accept comment "web"',
         "ip saddr { 10.0.0.0/8 } tcp dport { 5432 } accept",
         "ip6 saddr { 2001:db8::/32 } tcp dport { 5432 } accept",
     ):
         assert rule in rules
     assert any("dport 2200" in rule and "limit rate over 30/minute" in rule for rule in rules)
-    assert "limit rate over" not in file(rendered, "nobody", "firewall.nft")
+    nobody = file(rendered, "nobody", "firewall.nft")
+    assert "limit rate over" not in nobody
+    assert '        tcp dport { 80, 443 } accept comment "web"' in nobody.splitlines()
 
 
 @pytest.mark.parametrize("case", ["off", "texts"])
