@@ -52,6 +52,8 @@ class Owner:
         # Each run comes anew, and not by what the one before has left open.
         self.runs += 1
         found["env"]["ANSIBLE_SSH_CONTROL_PATH_DIR"] = f"{self.sockets}/{self.runs}"
+        # Molecule's own configuration does not look.
+        found["env"]["ANSIBLE_HOST_KEY_CHECKING"] = "true"
         return found
 
     def converge(self, *, fails: bool = False, **changed: Any) -> str:
