@@ -17,9 +17,9 @@ LOGS = CACHE / "logs"
 # A server with a database and an app takes about a gibibyte while a package of its compiles.
 MEMORY_EACH = 3 * 2**30
 # These begin first, so that none of them runs on alone in the end.
-LONGEST = ("deploys", "processes", "migrations", "projects", "default", "nginx")
-# An emulated machine takes half an hour, too long for every change; the others wait for a shorter form.
-BY_NAME = ("hardening", "machine", "secrets")
+LONGEST = ("deploys", "processes", "hardening", "projects", "default", "secrets", "migrations", "nginx")
+# An emulated machine takes an hour, too long for every change.
+BY_NAME = ("machine",)
 
 
 @dataclass(frozen=True)
