@@ -81,8 +81,8 @@ def deploy(app: App, options: Options, progress: Progress) -> str:
         return take_live(app, options, progress)
     except ReleaseError as error:
         hide(error, app.secret_values())
-        if app.live == before and _rotation.pending(app):
-            error.message += f"\n{', '.join(_rotation.take_back(app))}: the value before is in use again."
+        if app.live == before and (names := _rotation.take_back(app)):
+            error.message += f"\n{', '.join(names)}: the value before is in use again."
         raise
 
 

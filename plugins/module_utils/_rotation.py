@@ -106,7 +106,8 @@ def changes(name: str, kept: Mapping[str, str], new: str, given: Collection[str]
     if name == FALLBACKS:
         return {FALLBACKS: ""}
     if name == KEY and FALLBACKS not in given:
-        return {KEY: new, FALLBACKS: kept.get(KEY, "") if keep_key else ""}
+        # In this order: whoever dies in between leaves a key that is a fallback as well, and no session ends.
+        return {FALLBACKS: kept.get(KEY, "") if keep_key else "", KEY: new}
     return {name: new}
 
 
@@ -216,7 +217,16 @@ def begin(app: App, name: str, options: Options) -> str:
     """
     kept, before = app.secrets, pending(app)
     if name in before and before[name].removesuffix("\n") != kept.get(name, ""):
-        return f"A rotation of {name} that had been cut off is finished with this deploy."
+        if options.secrets.get(name) in (None, kept.get(name)):
+            return f"A rotation of {name} that had been cut off is finished with this deploy."
+        if name in taken_up(app, before):
+            raise ReleaseError(
+                f"{name} of {app.name} cannot get another new value yet: what began before the last one uses the one "
+                "before that.",
+                "wait until it has ended (groundcrew.django.status shows it), and run this again",
+            )
+        # Nobody has ever used the value in between.
+        kept = {**kept, name: before[name].removesuffix("\n")}
     wish = app.record["secrets"].get(name) or {}
     length = int(wish.get("generate") or LENGTH)
     new = options.secrets.get(name) or "".join(generator.choice(ALPHABET) for _character in range(length))
@@ -253,9 +263,23 @@ def finish(app: App, busy: Collection[str], waited: bool) -> bool:
     return True
 
 
+def taken_up(app: App, former: Mapping[str, str]) -> set[str]:
+    """The secrets whose new value the live release has: their rotation waits for the end of something older."""
+    text, kept = _held_by(app, app.live), app.secrets
+    found = {
+        name
+        for name, value in former.items()
+        if (_holds(text, kept[name]) if kept.get(name) else not _holds(text, value.removesuffix("\n")))
+    }
+    # The former key is a fallback from the beginning, and stands in the environment of what is live as the key.
+    return found if KEY in found or KEY not in former else found - {FALLBACKS}
+
+
 def take_back(app: App) -> list[str]:
-    """Put the former values back where a deploy has failed; returns the names of the secrets."""
+    """Put the values that are live back where a deploy has failed; returns the names of the secrets."""
     former = pending(app)
+    for name in taken_up(app, former):
+        del former[name]
     for name, value in former.items():
         _put(app, name, value)
     if REDIS in former:
@@ -270,11 +294,16 @@ def outdated(app: App, former: Mapping[str, str]) -> set[str]:
     kept = app.secrets
     found = set()
     for path in pathlib.Path(app.paths["config"]).glob("*.env"):
-        files = Release(app, path.stem).credentials.values()
-        text = "\n".join(pathlib.Path(file).read_text("utf-8") for file in [str(path), *files])
+        text = _held_by(app, path.stem)
         if any(is_before(text, value.removesuffix("\n"), kept.get(name, "")) for name, value in former.items()):
             found.add(path.stem)
     return found
+
+
+def _held_by(app: App, release: str) -> str:
+    """The environment of a release and what it gets as files."""
+    files = [f"{app.paths['config']}/{release}.env", *Release(app, release).credentials.values()]
+    return "\n".join(pathlib.Path(file).read_text("utf-8") for file in files if os.path.exists(file))
 
 
 def wait(app: App, seconds: float) -> None:

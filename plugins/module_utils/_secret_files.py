@@ -52,6 +52,7 @@ class Observed:
 
     content: str | None = None
     private: bool = True  # owner, group and mode are right
+    former: str = ""  # of a rotation that has not come to its end, the hash of the value before
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,14 @@ def wanted(entries: Sequence[Mapping[str, t.Any]]) -> list[Wanted]:
 
 
 def plan(secrets_wanted: Sequence[Wanted], observed: Mapping[str, Observed]) -> list[Step]:
-    """Decide one step per secret. Generating is left to `apply`, so that a plan holds no secret that is never used."""
+    """Decide one step per secret. Generating is left to `apply`, so that a plan holds no secret that is never used.
+
+    A secret of which two values are in use gets no third one here: a deploy knows which of them it may drop.
+    """
     steps = []
     for want in secrets_wanted:
         seen = observed[want.path]
-        if want.value and seen.content != want.value:
+        if want.value and seen.content != want.value and not (want.keep_former and seen.former):
             before = (seen.content or "").strip() if want.keep_former else ""
             steps.append(Step(want.path, "replace", want.value, former=before))
         elif not (seen.content or "").strip():
@@ -124,9 +128,7 @@ def describe(steps: Sequence[Step]) -> dict[str, str]:
 
 def former(path: str) -> str:
     """Hash of the value before a rotation that has not come to its end; empty where there is none."""
-    seen = observe(path + FORMER).content or ""
-    kept = observe(path).content or ""
-    return digest(seen) if seen and digest(seen) != digest(kept) else ""
+    return observe(path).former
 
 
 def observe(path: str, owner: int = 0, group: int = 0) -> Observed:
@@ -146,7 +148,12 @@ def observe(path: str, owner: int = 0, group: int = 0) -> Observed:
         raise SecretFileError(f"{path} is there, but is no ordinary file")
     with open(path, encoding="utf-8", newline="") as stream:
         content = stream.read()
-    return Observed(content, (file.st_uid, file.st_gid, stat.S_IMODE(file.st_mode)) == (owner, group, MODE))
+    before = "" if path.endswith(FORMER) else observe(path + FORMER, owner, group).content or ""
+    return Observed(
+        content,
+        private=(file.st_uid, file.st_gid, stat.S_IMODE(file.st_mode)) == (owner, group, MODE),
+        former=digest(before) if before and digest(before) != digest(content) else "",
+    )
 
 
 def apply(steps: Sequence[Step], owner: int = 0, group: int = 0) -> list[Step]:
@@ -169,8 +176,7 @@ def _apply(step: Step, owner: int, group: int) -> Step:
         pass
     else:
         os.chown(directory, owner, group)
-    if step.former and not os.path.exists(step.path + FORMER):
-        # Of several changes the first counts: what is live still uses the value before it.
+    if step.former:
         _write(step.path + FORMER, step.former, owner, group)
     _write(step.path, content, owner, group)
     return Step(step.path, "keep", content)

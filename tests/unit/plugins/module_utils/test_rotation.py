@@ -126,6 +126,9 @@ def test_redis_takes_both_passwords_of_one_user() -> None:
         _rotation.with_passwords(USERS, "blog", [NEW])
 
 
+SECRETS = ("redis_password", "secret_key", "secret_key_fallbacks", "pepper")
+
+
 @dataclasses.dataclass
 class Server:
     """An app with one live release, whose Redis only writes down which passwords it takes."""
@@ -138,7 +141,7 @@ class Server:
         return self.app.secrets
 
     def release(self, name: str) -> None:
-        text = render({name: self.app.secrets.get(name, "") for name in ("redis_password", "secret_key", "pepper")})
+        text = render({name: self.app.secrets.get(name, "") for name in SECRETS})
         pathlib.Path(self.app.paths["config"], f"{name}.env").write_text(text)
         self.app.ledger.entries.append(_ledger.Entry(name, "", "", "", "", state=_ledger.GOOD))
         (pathlib.Path(self.app.paths["releases"]) / name).mkdir(parents=True)
@@ -191,6 +194,59 @@ def test_a_rotation_is_taken_back(server: Server, name: str) -> None:
     assert name in _rotation.take_back(server.app)
     assert server.secrets == KEPT
     assert server.redis[1:] == ([["p0"]] if name == "redis_password" else [])
+
+
+@pytest.mark.parametrize("name", ["secret_key", "redis_password", "pepper"])
+def test_what_is_live_keeps_its_value_when_a_later_deploy_fails(server: Server, name: str) -> None:
+    _rotation.begin(server.app, name, Options())
+    server.release("r2")
+    after, told = server.secrets, len(server.redis)
+    # A worker of r1 is at a long task.
+    assert not _rotation.finish(server.app, ["r1"], waited=False)
+    assert _rotation.take_back(server.app) == []
+    assert (server.secrets, len(server.redis)) == (after, told)
+    assert name in _rotation.pending(server.app)
+
+
+def test_of_two_rotations_only_the_one_that_failed_is_taken_back(server: Server) -> None:
+    _rotation.begin(server.app, "redis_password", Options())
+    server.release("r2")
+    new = server.secrets["redis_password"]
+    _rotation.begin(server.app, "secret_key", Options())
+    assert _rotation.take_back(server.app) == ["secret_key", "secret_key_fallbacks"]
+    assert server.secrets == {**KEPT, "redis_password": new, "redis_password.former": "p0"}
+    assert list(_rotation.pending(server.app)) == ["redis_password"]
+
+
+def test_a_key_is_a_fallback_before_it_is_replaced(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(app: App, name: str, value: str) -> None:
+        if name == "secret_key":
+            raise OSError(28, "No space left on device")
+        put(app, name, value)
+
+    put = _rotation._put
+    monkeypatch.setattr(_rotation, "_put", die)
+    with pytest.raises(OSError):
+        _rotation.begin(server.app, "secret_key", Options())
+    assert (server.secrets["secret_key"], server.secrets["secret_key_fallbacks"]) == ("k0", "k0")
+    monkeypatch.undo()
+    monkeypatch.setattr(_rotation, "_tell_redis", lambda _app, _passwords: None)
+    monkeypatch.setattr(_rotation, "write_private", lambda path, text: pathlib.Path(path).write_text(text))
+    _rotation.begin(server.app, "secret_key", Options())
+    assert server.secrets["secret_key"] != "k0"
+    assert server.secrets["secret_key_fallbacks"] == "k0"
+
+
+def test_another_value_from_the_vault_while_a_rotation_is_on_its_way(server: Server) -> None:
+    _rotation.begin(server.app, "redis_password", Options())
+    # r1 is live still: the value in between has never been in use.
+    _rotation.begin(server.app, "redis_password", Options(secrets={"redis_password": "p2"}))
+    assert server.redis[-1] == ["p2", "p0"]
+    assert (server.secrets["redis_password"], _rotation.pending(server.app)["redis_password"]) == ("p2", "p0")
+    server.release("r2")
+    with pytest.raises(ReleaseError, match="cannot get another new value yet"):
+        _rotation.begin(server.app, "redis_password", Options(secrets={"redis_password": "p3"}))
+    assert server.redis[-1] == ["p2", "p0"]
 
 
 def test_one_that_was_cut_off_keeps_its_new_value(server: Server) -> None:
