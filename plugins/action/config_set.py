@@ -27,10 +27,15 @@ from ansible_collections.groundcrew.django.plugins.module_utils._first_contact i
 from ansible_collections.groundcrew.django.plugins.plugin_utils._connections import (
     connected,
     obstacle,
+    other_ssh,
     over_ssh,
     user_and_port,
 )
 
+_OTHER_SSH = (
+    "config_set {name}: nothing was touched. The connection plugin {transport} cannot tell whether a fresh connection "
+    "would still succeed, which would keep a lock-out from happening. Use ansible_connection: ssh."
+)
 _NOT_BEFORE = (
     "config_set {name}: nothing was touched. This change may close every other way in, and a fresh connection as "
     "{user} does not succeed even before it: {wrong}. See that the server has a public key of {user} whose private "
@@ -78,6 +83,8 @@ class ActionModule(ActionBase):
 
         if not args["reconnect"] or self._task.check_mode:
             return call()
+        if other_ssh(self):
+            raise AnsibleActionFail(_OTHER_SSH.format(name=args["name"], transport=self._connection.transport))
         return self._held(args, call)
 
     def _held(self, args: dict[str, t.Any], call: Callable[[str], dict[str, t.Any]]) -> dict[str, t.Any]:
@@ -91,7 +98,8 @@ class ActionModule(ActionBase):
         if wrong:
             raise AnsibleActionFail(_NOT_BEFORE.format(name=args["name"], user=user or "you", wrong=wrong))
         held = call(HOLD)
-        if held.get("failed"):
+        # Somebody else may have made the same change meanwhile.
+        if held.get("failed") or not held.pop("pending", False):
             return held
         held["reconnected"] = self._confirm(args["name"], user, port, within, call)
         return held

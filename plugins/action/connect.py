@@ -35,9 +35,11 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         del tmp  # not used by any action any more, yet part of the signature
         args = self.validate_argument_spec(SPEC)[1]
+        script = _first_contact.script(args["user"])
         if not over_ssh(self):
-            return {"changed": False, "user": None, "port": None, "keys": [], "installed": []}
-        found, user, port = self._find(args["user"], args["port"])
+            found = _first_contact.read(self._low_level_execute_command(script, sudoable=False)["stdout"])
+            return self._result(None, None, found, [])
+        found, user, port = self._find(args["user"], args["port"], script)
         installed: list[str] = []
         with connected(self, user, port, fresh=False):
             if found.initialising:
@@ -46,14 +48,19 @@ class ActionModule(ActionBase):
                 )
                 self._low_level_execute_command("cloud-init status --wait", sudoable=False)
                 # It brings users, keys and python.
-                done = self._low_level_execute_command(_first_contact.SCRIPT, sudoable=False)
-                found = _first_contact.read(done["stdout"])
+                found = _first_contact.read(self._low_level_execute_command(script, sudoable=False)["stdout"])
             if not found.python:
                 installed = self._install_python()
+        return self._result(user, port, found, installed)
+
+    @staticmethod
+    def _result(
+        user: str | None, port: int | None, found: _first_contact.Server, installed: list[str]
+    ) -> dict[str, t.Any]:
         keys = [key for key in found.keys if _first_contact.is_key(key)]
         return {"changed": bool(installed), "user": user, "port": port, "keys": keys, "installed": installed}
 
-    def _find(self, user: str, port: int | None) -> tuple[_first_contact.Server, str | None, int | None]:
+    def _find(self, user: str, port: int | None, script: str) -> tuple[_first_contact.Server, str | None, int | None]:
         """The first way that leads in and on to root, or else in: what is there, the user and the port."""
         present = user_and_port(self)
         tried = []
@@ -64,7 +71,7 @@ class ActionModule(ActionBase):
                 continue
             try:
                 with connected(self, who, where, fresh=False):
-                    done = self._low_level_execute_command(_first_contact.SCRIPT, sudoable=False)
+                    done = self._low_level_execute_command(script, sudoable=False)
             except AnsibleConnectionFailure as error:
                 said = reason(str(error))
                 stop = _first_contact.host_key_problem(str(error), self._address(), where)

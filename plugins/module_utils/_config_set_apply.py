@@ -64,7 +64,7 @@ class Outcome:
     plan: Plan
     validated: bool = False
     recovered: dict[str, t.Any] | None = None
-    pending: bool = False  # the plan waits for the call that carries it out
+    pending: bool = False  # the change waits for another call: to carry it out, or to confirm it
 
 
 # ------------------------------------------------------------------------------------------------------------ journal
@@ -192,6 +192,8 @@ def converge(system: System, wanted: Wanted, check_mode: bool, ask: bool = False
     if not check_mode:
         system.make_state()
     with system.lock(wanted.name, check_mode):
+        if wanted.hold and not check_mode:
+            _let_nobody_down(system, wanted.name)
         recovered = recover(system, wanted.name, check_mode)
         observed = observe(system, wanted)
         plan = make_plan(wanted, observed, manifest_path(system, wanted.name))
@@ -204,7 +206,17 @@ def converge(system: System, wanted: Wanted, check_mode: bool, ask: bool = False
         hold = wanted.hold if holds(wanted, plan) else 0
         if not (hold and ask):
             apply(system, wanted.name, plan, hold)
-        return Outcome(plan, validated=validated, recovered=recovered, pending=bool(hold and ask))
+        return Outcome(plan, validated=validated, recovered=recovered, pending=bool(hold))
+
+
+def _let_nobody_down(system: System, name: str) -> None:
+    """Keep away from a change that is held: who made it may be about to confirm it, or we may have come in by it."""
+    journal = Journal.find(system, name)
+    if journal and journal.state == HELD and system.is_armed(name):
+        raise ConfigSetError(
+            "nothing was touched: another run, or one that was cut off, has made a change that waits to be confirmed. "
+            "Unless that happens, the server takes it back within two minutes. Run this again then"
+        )
 
 
 def holds(wanted: Wanted, plan: Plan) -> bool:

@@ -265,10 +265,22 @@ class System:
         service = f"[Service]\nType=oneshot\nExecStart={sys.executable} {script} {name}\n"
         for suffix, text in (("service", service), ("timer", timer)):
             pathlib.Path(f"{SYSTEMD}/{unit}.{suffix}").write_text(about + text, "utf-8")
-        for argv in (["daemon-reload"], ["--quiet", "enable", f"{unit}.timer"], ["restart", f"{unit}.timer"]):
+        # Where the time was over before the change was complete, the service waits for the lock that we have.
+        for argv in (
+            ["daemon-reload"],
+            ["stop", f"{unit}.service"],
+            ["--quiet", "enable", f"{unit}.timer"],
+            ["restart", f"{unit}.timer"],
+        ):
             done = self.run(["systemctl", *argv])
             if done.rc != 0:
                 raise ActionFailed(f"systemctl {' '.join(argv)} failed (exit status {done.rc}):\n{done.words}")
+
+    def is_armed(self, name: str) -> bool:
+        """Whether systemd is going to take a set back, or at it."""
+        unit = _revert_unit(name)
+        said = self.run(["systemctl", "is-active", f"{unit}.timer", f"{unit}.service"]).stdout.split()
+        return "active" in said or "activating" in said
 
     def disarm(self, name: str) -> None:
         """Let what stands stay."""

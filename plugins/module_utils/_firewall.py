@@ -48,6 +48,8 @@ def _statements(rule: t.Any) -> list[str]:
     protocol = rule.get("protocol", "tcp")
     if protocol not in ("tcp", "udp"):
         raise ValueError(f"protocol is {protocol!r}, neither tcp nor udp")
+    if "from" in rule and not rule["from"]:
+        raise ValueError("from is empty; name whom to let in, or leave it out to let in everybody")
     ports = ", ".join(_ports(rule.get("ports")))
     comment = str(rule.get("comment", ""))
     if not re.fullmatch(r"[^\"\\\x00-\x1f]{0,100}", comment):

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 
 # Asked before anything is known of the server but that it has a shell. An image that cloud-init sets up has its package
 # lists, users and keys only when that is done.
-SCRIPT = """
+_SCRIPT = """
 if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then echo "root yes"; fi
 echo "python $(command -v python3)"
 if [ -d /run/cloud-init ] && command -v cloud-init >/dev/null; then echo "cloud $(cloud-init status 2>/dev/null)"; fi
-cat "$HOME/.ssh/authorized_keys" "/etc/ssh/authorized_keys.d/$(id -un)" 2>/dev/null | sed 's/^/key /'
+keys=/etc/ssh/authorized_keys.d/{user}
+if [ -z {user} ] || [ ! -e "$keys" ]; then keys="$HOME/.ssh/authorized_keys"; fi
+sed 's/^/key /' "$keys" 2>/dev/null
 true
 """
 
@@ -51,6 +54,15 @@ class Server:
     python: str = ""
     initialising: bool = False
     keys: Sequence[str] = ()
+
+
+def script(user: str) -> str:
+    """Asks a server about itself.
+
+    :param user: who administers it once it has been set up. What sshd then takes for his keys is all that counts;
+        before that it is what lets in whoever has come.
+    """
+    return _SCRIPT.replace("{user}", shlex.quote(user))
 
 
 def ways(present: Way, user: str, port: int | None) -> list[Way]:

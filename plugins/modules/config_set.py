@@ -388,6 +388,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.groundcrew.django.plugins.module_utils._config_set import (
     ASK,
     CONFIRM,
+    HOLD,
     MODULE_ARGUMENT_SPEC,
     ConfigSetError,
     file_diff,
@@ -427,7 +428,7 @@ def main() -> None:
         "validated": outcome.validated,
         "recovered": outcome.recovered,
     }
-    if phase == ASK:
+    if phase in (ASK, HOLD):
         result["pending"] = outcome.pending
     if module._diff:
         result["diff"] = [file_diff(step) for step in outcome.plan.changes]

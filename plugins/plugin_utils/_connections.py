@@ -29,6 +29,12 @@ def over_ssh(action: ActionBase) -> bool:
     return bool(action._connection.transport == "ssh")
 
 
+def other_ssh(action: ActionBase) -> bool:
+    """Whether it is reached in such a way by a plugin that makes no fresh connections for us, such as paramiko's."""
+    transport = str(action._connection.transport)
+    return transport != "ssh" and bool(re.search("ssh|paramiko", transport))
+
+
 @contextlib.contextmanager
 def connected(action: ActionBase, user: str | None, port: int | None, *, fresh: bool = True) -> Iterator[None]:
     """Within this, the action works over a connection of its own.

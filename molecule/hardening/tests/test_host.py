@@ -32,6 +32,7 @@ OFF = {
 # Files that do not belong to a measure, and the admin user's; see test_access.py.
 KEPT = {
     "/etc/default/locale",
+    "/etc/locale.conf",
     "/etc/localtime",
     "/etc/timezone",
     "/etc/sysusers.d/groundcrew.conf",

@@ -149,6 +149,9 @@ class Server(System):
         self.effect()
         self.armed = (name, seconds)
 
+    def is_armed(self, name: str) -> bool:
+        return self.armed is not None
+
     def disarm(self, name: str) -> None:
         self.armed = None
 
@@ -599,6 +602,26 @@ def test_a_held_change_that_nobody_confirms_is_taken_back(server: Server, by: st
     with pytest.raises(ConfigSetError, match="nothing is held any more"):
         confirm(server, "x")
     assert revert(server, "x") == [], "a timer that comes too late"
+
+
+def test_a_held_change_is_left_to_whoever_made_it(server: Server):
+    converge(server, held_set(server.root), check_mode=False)
+    new = state(server)
+    for ask in (True, False):
+        with pytest.raises(ConfigSetError, match="waits to be confirmed"):
+            converge(server, held_set(server.root), check_mode=False, ask=ask)
+    assert state(server) == new
+    confirm(server, "x")
+    # The same from somebody else is no change any more, and has nothing to confirm.
+    assert not converge(server, held_set(server.root), check_mode=False).pending
+
+
+def test_a_held_change_without_its_timer_is_taken_back_by_the_next_call(server: Server):
+    converge(server, held_set(server.root), check_mode=False)
+    server.armed = None
+    asked = converge(server, held_set(server.root), check_mode=False, ask=True)
+    assert asked.recovered
+    assert asked.recovered["found"] == "held"
 
 
 def test_only_what_is_named_is_held(server: Server):

@@ -49,6 +49,8 @@ def test_a_rule(rule: dict[str, Any], statements: list[str]) -> None:
         ([{"ports": "80 } accept; tcp dport { 81"}], "is no port"),
         ([{"ports": 80, "protocol": "icmp"}], "neither tcp nor udp"),
         ([{"ports": 80, "from": ["10.0.0.1/8"]}], "has host bits set"),
+        # A group without a server in it.
+        ([{"ports": 80, "from": []}], "from is empty; name whom to let in"),
         ([{"ports": 80, "from": ["example.com"]}], "is no address and no network"),
         ([{"ports": 80, "comment": 'a " b'}], "comment has quotes"),
     ],

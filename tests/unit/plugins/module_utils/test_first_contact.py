@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +38,31 @@ def test_what_a_server_says() -> None:
     said = f"root yes\r\npython /usr/bin/python3\r\ncloud status: running\nkey {ED25519}\nkey {ED25519}\nkey \n"
     assert contact.read(said) == contact.Server(True, "/usr/bin/python3", True, (ED25519,))
     assert contact.read("python \ncloud status: done\n") == contact.Server()
+
+
+def test_the_keys_of_who_administers_the_server_are_all_that_count(tmp_path: Path) -> None:
+    """As sshd sees it: what somebody has left in a home is none of them, once there is a file for the admin user."""
+    home, others = tmp_path / "home", tmp_path / "keys"
+    (home / ".ssh").mkdir(parents=True)
+    (home / ".ssh/authorized_keys").write_text("ssh-ed25519 HOME")  # without a line's end
+    others.mkdir()
+
+    def keys(user: str) -> tuple[str, ...]:
+        script = contact.script(user).replace("/etc/ssh/authorized_keys.d", str(others))
+        done = subprocess.run(
+            ["sh", "-c", script],
+            env={"HOME": str(home), "PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return tuple(contact.read(done.stdout).keys)
+
+    assert keys("admin") == keys("") == ("ssh-ed25519 HOME",)
+    (others / "admin").write_text("ssh-ed25519 ADMIN\nssh-ed25519 COLLEAGUE\n")
+    assert keys("admin") == ("ssh-ed25519 ADMIN", "ssh-ed25519 COLLEAGUE")
+    assert keys("") == ("ssh-ed25519 HOME",)
+    assert keys("who; rm -rf x") == ("ssh-ed25519 HOME",)
 
 
 @pytest.mark.parametrize(
