@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 STATE = Path("/var/lib/groundcrew/reboot.json")
 REQUIRED = Path("/run/reboot-required")
@@ -30,17 +30,29 @@ PAUSE = 10
 NEWER_KERNEL = 2
 
 
-def reasons(required: str | None, kernel: int) -> list[str]:
+class Kernel(NamedTuple):
+    """What needrestart says of the kernel.
+
+    :param state: 0 unknown, 1 current, 2 and 3 outdated.
+    """
+
+    state: int = 0
+    running: str = ""
+    wanted: str = ""
+
+
+def reasons(required: str | None, kernel: Kernel, tried: Sequence[str] = ()) -> list[str]:
     """Why the server has to be rebooted.
 
     :param required: packages that ask for it, a line each; None when no one does.
-    :param kernel: what needrestart says of the kernel: 0 unknown, 1 current, 2 and 3 outdated.
+    :param tried: the kernel that ran before the last reboot for a newer one, and that one. Where they are the same
+        again the provider boots a kernel of its own, or the boot loader another one, and a further reboot is in vain.
     """
     found = []
     if required is not None:
         packages = sorted(set(required.split()))
         found.append(f"asked for by {', '.join(packages)}" if packages else f"{REQUIRED} exists")
-    if kernel >= NEWER_KERNEL:
+    if kernel.state >= NEWER_KERNEL and kernel[1:] != tuple(tried):
         found.append("a newer kernel is installed")
     return found
 
@@ -56,11 +68,11 @@ def decide(why: Sequence[str], stale: Sequence[str], busy: Sequence[str]) -> tup
     return "restart", ", ".join(stale)
 
 
-def read_needrestart(text: str, left: Iterable[str]) -> tuple[int, list[str]]:
-    """State of the kernel, and the services with outdated libraries that match one of the patterns `left`."""
-    kernel = re.search(r"^NEEDRESTART-KSTA: (\d+)$", text, re.MULTILINE)
+def read_needrestart(text: str, left: Iterable[str]) -> tuple[Kernel, list[str]]:
+    """The kernel, and the services with outdated libraries that match one of the patterns `left`."""
+    about = dict(re.findall(r"^NEEDRESTART-(K[A-Z]+): (.*)$", text, re.MULTILINE))
     services = re.findall(r"^NEEDRESTART-SVC: (\S+)$", text, re.MULTILINE)
-    return int(kernel[1]) if kernel else 0, sorted(
+    return Kernel(int(about.get("KSTA", 0)), about.get("KCUR", ""), about.get("KEXP", "")), sorted(
         {each for each in services if any(fnmatch.fnmatchcase(each, pattern) for pattern in left)}
     )
 
@@ -112,12 +124,16 @@ def live_releases() -> dict[str, str]:
     return {link.parent.name: link.resolve().name for link in SITES.glob("*/current") if link.is_symlink()}
 
 
+def recall() -> dict[str, Any]:
+    try:
+        return dict(json.loads(STATE.read_text()))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+
+
 def remember(**about: Any) -> None:
     """Write into STATE, which is a whole file at any moment."""
-    try:
-        state = json.loads(STATE.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        state = {}
+    state = recall()
     STATE.parent.mkdir(parents=True, exist_ok=True)
     fresh = STATE.with_suffix(".new")
     fresh.write_text(json.dumps(state | about, indent=1) + "\n")
@@ -135,17 +151,22 @@ def now() -> str:
 
 def window(options: argparse.Namespace) -> int:
     until = time.monotonic() + options.wait
+    tried = recall().get("kernels", [])
     while True:
         kernel, stale = read_needrestart(run("needrestart", "-b", "-r", "l"), options.restart)
-        what, why = decide(reasons(asked_for(), kernel), stale, at_work(options.not_during))
+        what, why = decide(reasons(asked_for(), kernel, tried), stale, at_work(options.not_during))
         if what != "wait" or time.monotonic() >= until:
             break
         time.sleep(PAUSE)
     say(f"{what}: {why}")
+    if kernel.state >= NEWER_KERNEL and kernel[1:] == tuple(tried):
+        say(f"the last reboot for the kernel {kernel.wanted} led to {kernel.running} again: see what the server boots")
     if options.dry_run:
         return 0
     remember(window={"at": now(), "did": what, "why": why})
     if what == "reboot":
+        if kernel.state >= NEWER_KERNEL:
+            remember(kernels=kernel[1:])
         subprocess.run(["systemctl", "--no-block", "reboot"], check=True)
     elif what == "restart":
         # A worker may take an hour to finish its task, and nobody waits for it.

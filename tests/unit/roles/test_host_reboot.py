@@ -32,22 +32,29 @@ NEEDRESTART-SVC: nginx.service
 NEEDRESTART-SVC: postgresql@15-main.service
 NEEDRESTART-SVC: shop-worker@r1:mail.service
 """
+KERNEL = (3, "6.1.0-18-amd64", "6.1.0-21-amd64")
 LEFT = ["postgresql*", "*-worker@*"]
 
 
 @pytest.mark.parametrize(
-    ("required", "kernel", "expected"),
+    ("required", "kernel", "tried", "expected"),
     [
-        (None, 0, []),
-        (None, 1, []),
-        ("", 1, ["/run/reboot-required exists"]),
-        ("linux-image-amd64\ndbus\ndbus\n", 1, ["asked for by dbus, linux-image-amd64"]),
-        (None, 2, ["a newer kernel is installed"]),
-        ("dbus\n", 3, ["asked for by dbus", "a newer kernel is installed"]),
+        (None, 0, [], []),
+        (None, 1, [], []),
+        ("", 1, [], ["/run/reboot-required exists"]),
+        ("linux-image-amd64\ndbus\ndbus\n", 1, [], ["asked for by dbus, linux-image-amd64"]),
+        (None, 2, [], ["a newer kernel is installed"]),
+        ("dbus\n", 3, [], ["asked for by dbus", "a newer kernel is installed"]),
+        # It was rebooted for that one, and boots the other all the same.
+        (None, 3, ["6.1.0-18", "6.1.0-21"], []),
+        ("dbus\n", 3, ["6.1.0-18", "6.1.0-21"], ["asked for by dbus"]),
+        (None, 3, ["6.1.0-18", "6.1.0-20"], ["a newer kernel is installed"]),
     ],
 )
-def test_why_a_server_has_to_be_rebooted(required: str | None, kernel: int, expected: list[str]) -> None:
-    assert reboot.reasons(required, kernel) == expected
+def test_why_a_server_has_to_be_rebooted(
+    required: str | None, kernel: int, tried: list[str], expected: list[str]
+) -> None:
+    assert reboot.reasons(required, reboot.Kernel(kernel, "6.1.0-18", "6.1.0-21"), tried) == expected
 
 
 @pytest.mark.parametrize(
@@ -73,13 +80,13 @@ def test_what_the_window_is_used_for(
 @pytest.mark.parametrize(
     ("text", "left", "expected"),
     [
-        ("", LEFT, (0, [])),
-        (BATCH, [], (3, [])),
-        (BATCH, LEFT, (3, ["postgresql@15-main.service", "shop-worker@r1:mail.service"])),
-        ("NEEDRESTART-KSTA: 1\n", LEFT, (1, [])),
+        ("", LEFT, ((0, "", ""), [])),
+        (BATCH, [], (KERNEL, [])),
+        (BATCH, LEFT, (KERNEL, ["postgresql@15-main.service", "shop-worker@r1:mail.service"])),
+        ("NEEDRESTART-KSTA: 1\n", LEFT, ((1, "", ""), [])),
     ],
 )
-def test_needrestart_is_understood(text: str, left: list[str], expected: tuple[int, list[str]]) -> None:
+def test_needrestart_is_understood(text: str, left: list[str], expected: tuple[Any, list[str]]) -> None:
     assert reboot.read_needrestart(text, left) == expected
 
 
