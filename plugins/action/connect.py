@@ -58,7 +58,14 @@ class ActionModule(ActionBase):
         user: str | None, port: int | None, found: _first_contact.Server, installed: list[str]
     ) -> dict[str, t.Any]:
         keys = [key for key in found.keys if _first_contact.is_key(key)]
-        return {"changed": bool(installed), "user": user, "port": port, "keys": keys, "installed": installed}
+        return {
+            "changed": bool(installed),
+            "user": user,
+            "port": port,
+            "keys": keys,
+            "allowed": list(found.allowed),
+            "installed": installed,
+        }
 
     def _find(self, user: str, port: int | None, script: str) -> tuple[_first_contact.Server, str | None, int | None]:
         """The first way that leads in and on to root, or else in: what is there, the user and the port."""

@@ -17,8 +17,10 @@ if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then echo "root yes"; fi
 echo "python $(command -v python3)"
 if [ -d /run/cloud-init ] && command -v cloud-init >/dev/null; then echo "cloud $(cloud-init status 2>/dev/null)"; fi
 keys=/etc/ssh/authorized_keys.d/{user}
-if [ -z {user} ] || [ ! -e "$keys" ]; then keys="$HOME/.ssh/authorized_keys"; fi
+[ -f "$keys" ] || keys="/etc/ssh/authorized_keys.d/$(id -un)"
+[ -f "$keys" ] || keys="$HOME/.ssh/authorized_keys"
 sed 's/^/key /' "$keys" 2>/dev/null
+sed -n 's/^AllowUsers /allowed /p' /etc/ssh/sshd_config.d/00-groundcrew.conf 2>/dev/null
 true
 """
 
@@ -48,12 +50,14 @@ class Server:
     :param root: the user is root, or becomes root without being asked for a password.
     :param initialising: cloud-init is at work.
     :param keys: lines that let the user in.
+    :param allowed: the users whom sshd lets in, as an earlier run has said; none where it lets in everybody.
     """
 
     root: bool = False
     python: str = ""
     initialising: bool = False
     keys: Sequence[str] = ()
+    allowed: Sequence[str] = ()
 
 
 def script(user: str) -> str:
@@ -82,7 +86,7 @@ def ways(present: Way, user: str, port: int | None) -> list[Way]:
 
 def read(said: str) -> Server:
     """Make sense of what the script has said."""
-    found: dict[str, list[str]] = {"root": [], "python": [], "cloud": [], "key": []}
+    found: dict[str, list[str]] = {"root": [], "python": [], "cloud": [], "key": [], "allowed": []}
     for line in said.replace("\r", "").splitlines():
         kind, _space, rest = line.partition(" ")
         if kind in found and rest.strip():
@@ -92,6 +96,7 @@ def read(said: str) -> Server:
         python="".join(found["python"][:1]),
         initialising=any("running" in line or "not started" in line or "not run" in line for line in found["cloud"]),
         keys=tuple(dict.fromkeys(found["key"])),
+        allowed=tuple(dict.fromkeys(found["allowed"])),
     )
 
 

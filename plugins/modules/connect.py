@@ -74,6 +74,12 @@ keys:
   type: list
   elements: str
   sample: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1 ops@example.com"]
+allowed:
+  description: The users whom sshd lets in since the role P(groundcrew.django.host#role) was here; empty before.
+  returned: success
+  type: list
+  elements: str
+  sample: [admin]
 installed:
   description: Packages that modules need, and that were missing.
   returned: success

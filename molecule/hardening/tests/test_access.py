@@ -199,6 +199,18 @@ def test_sshd_moves_to_another_port_and_back(owner: Owner) -> None:
     assert owner.gets_in()
 
 
+def test_the_admin_user_gets_another_name_in_two_runs(owner: Owner) -> None:
+    assert "host_ssh_allow_users" in owner.converge(fails=True, host_admin_user="ops")
+    assert owner.gets_in()
+    owner.converge(host_ssh_allow_users=["ops"])
+    owner.converge(host_admin_user="ops")
+    assert owner.gets_in("ops")
+    assert not owner.gets_in()
+    owner.converge(host_admin_user="ops", host_ssh_allow_users=["admin"])
+    owner.converge()
+    assert owner.gets_in()
+
+
 def test_a_changed_host_key_is_explained(owner: Owner) -> None:
     right = owner.known_hosts.read_text()
     wrong = re.sub(

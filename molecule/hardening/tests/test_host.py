@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,7 +43,7 @@ KEPT = {
 }
 # Measures without a file of their own: two are a package, one has lines in a file of several.
 NO_FILE = ("host_package_check", "host_password_quality", "host_sysctl_hardening")
-HOST = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"], "host.yml")
+HOST = Path(__file__).parent.parent / "host.yml"
 PROGRAM = "/usr/local/lib/groundcrew/groundcrew-reboot"
 
 

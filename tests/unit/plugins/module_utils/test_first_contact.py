@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import subprocess
 from pathlib import Path
@@ -35,8 +36,8 @@ def test_ways(present: Any, user: str, port: int | None, ways: Any) -> None:
 
 
 def test_what_a_server_says() -> None:
-    said = f"root yes\r\npython /usr/bin/python3\r\ncloud status: running\nkey {ED25519}\nkey {ED25519}\nkey \n"
-    assert contact.read(said) == contact.Server(True, "/usr/bin/python3", True, (ED25519,))
+    said = f"root yes\r\npython /usr/bin/python3\r\ncloud status: running\nkey {ED25519}\nkey {ED25519}\nkey \nallowed admin\n"
+    assert contact.read(said) == contact.Server(True, "/usr/bin/python3", True, (ED25519,), ("admin",))
     assert contact.read("python \ncloud status: done\n") == contact.Server()
 
 
@@ -63,6 +64,9 @@ def test_the_keys_of_who_administers_the_server_are_all_that_count(tmp_path: Pat
     assert keys("admin") == ("ssh-ed25519 ADMIN", "ssh-ed25519 COLLEAGUE")
     assert keys("") == ("ssh-ed25519 HOME",)
     assert keys("who; rm -rf x") == ("ssh-ed25519 HOME",)
+    # A new name for him, who comes by the old one.
+    (others / "admin").rename(others / getpass.getuser())
+    assert keys("ops") == ("ssh-ed25519 ADMIN", "ssh-ed25519 COLLEAGUE")
 
 
 @pytest.mark.parametrize(
