@@ -15,6 +15,8 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.plugins.connection import ConnectionBase
 
+# A server's banner is no reason.
+_QUIET = "-o LogLevel=ERROR"
 # None goes through a connection that is open already, and none is left open.
 _FRESH = "-o ControlMaster=no -o ControlPath=none -o ControlPersist=no"
 
@@ -49,8 +51,9 @@ def connected(action: ActionBase, user: str | None, port: int | None, *, fresh: 
         own.set_option("remote_user", user)
     if port is not None:
         own.set_option("port", port)
-    if fresh:
-        own.set_option("ssh_args", f"{_FRESH} {own.get_option('ssh_args') or ''}")
+    if over_ssh(action):
+        options = (_QUIET, _FRESH) if fresh else (_QUIET,)
+        own.set_option("ssh_args", " ".join([*options, own.get_option("ssh_args") or ""]))
     action._connection = own
     try:
         yield

@@ -78,11 +78,9 @@ class Owner:
         return self.ssh(user, "sudo true" if user != "root" else "true", port=port).returncode == 0
 
     def answers(self, port: int) -> bool:
-        """Whether HTTP is spoken on a port; where it is not let in, there is no answer at all."""
+        """Whether somebody is there; for whom the firewall lets in nobody, curl's time is over (28)."""
         argv = ["curl", "--silent", "--max-time", "3", f"http://{self.address}:{port}/"]
-        status = subprocess.run(argv, capture_output=True, check=False).returncode
-        assert status in (0, 28)
-        return status == 0
+        return subprocess.run(argv, capture_output=True, check=False).returncode != 28
 
     def root(self, script: str, *, check: bool = True) -> str:
         return server.root(self.name, script, check=check)

@@ -293,7 +293,7 @@ def test_files_of_users_are_their_own(host: Any) -> None:
 def test_a_password_has_to_be_hard_to_guess(host: Any) -> None:
     host.check_output("id tester >/dev/null 2>&1 || useradd --create-home --shell /bin/sh tester")
     host.check_output("echo tester:Tq7-vase-Mond-9 | chpasswd")
-    change = "printf '%%s\\n' Tq7-vase-Mond-9 {0} {0} | su tester --command 'passwd' 2>&1"
+    change = "printf '%s\\n' Tq7-vase-Mond-9 {0} {0} | su tester --command 'passwd' 2>&1"
     assert "Weak password" in host.run(change.format("summer2026")).stdout
     host.check_output("userdel --remove tester")
 
