@@ -75,7 +75,7 @@ keys:
   elements: str
   sample: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ1 ops@example.com"]
 allowed:
-  description: The users whom sshd lets in since the role P(groundcrew.django.host#role) was here; empty before.
+  description: The users whom sshd lets in since the role C(host) was here; empty before, and where they are patterns.
   returned: success
   type: list
   elements: str

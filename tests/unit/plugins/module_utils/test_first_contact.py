@@ -39,6 +39,8 @@ def test_what_a_server_says() -> None:
     said = f"root yes\r\npython /usr/bin/python3\r\ncloud status: running\nkey {ED25519}\nkey {ED25519}\nkey \nallowed admin\n"
     assert contact.read(said) == contact.Server(True, "/usr/bin/python3", True, (ED25519,), ("admin",))
     assert contact.read("python \ncloud status: done\n") == contact.Server()
+    assert contact.read("allowed ops bob\nallowed root\n").allowed == ("ops", "bob", "root")
+    assert contact.read("allowed ops@10.0.0.*\nallowed root\n").allowed == ()
 
 
 def test_the_keys_of_who_administers_the_server_are_all_that_count(tmp_path: Path) -> None:
