@@ -14,9 +14,9 @@ import pytest
 from testbed import pebble, server
 from testbed.system import CACHE, ROOT, locked, need, run
 
-# What an index of Lynis is at least. A bare server of ours has 58, and 85 is the aim; in a container the kernel's settings, which
-# are the host's, and partitions cost some ten.
-INDEX = 70
+# What an index of Lynis is at least in a container, where 77 was seen on both Debians (2026-11-26): the kernel's settings are those
+# of the machine beneath. With a kernel of its own it has to be 85; see the scenario `machine`.
+INDEX = 75
 # Of `systemd-analyze security`; 9.2 to 9.6 as Debian has them.
 EXPOSURE = 4.0
 # Not of gixy's: files are opened anew on purpose, because a deploy moves `current`; and for hosts that nobody names the
