@@ -193,7 +193,7 @@ def converge(system: System, wanted: Wanted, check_mode: bool, ask: bool = False
         system.make_state()
     with system.lock(wanted.name, check_mode):
         if wanted.hold and not check_mode:
-            _let_nobody_down(system, wanted.name)
+            _keep_away(system, wanted.name)
         recovered = recover(system, wanted.name, check_mode)
         observed = observe(system, wanted)
         plan = make_plan(wanted, observed, manifest_path(system, wanted.name))
@@ -209,8 +209,8 @@ def converge(system: System, wanted: Wanted, check_mode: bool, ask: bool = False
         return Outcome(plan, validated=validated, recovered=recovered, pending=bool(hold))
 
 
-def _let_nobody_down(system: System, name: str) -> None:
-    """Keep away from a change that is held: who made it may be about to confirm it, or we may have come in by it."""
+def _keep_away(system: System, name: str) -> None:
+    """Leave a change alone that is held: who made it may be about to confirm it, or we may have come in by it."""
     journal = Journal.find(system, name)
     if journal and journal.state == HELD and system.is_armed(name):
         raise ConfigSetError(

@@ -42,6 +42,7 @@ options:
         description:
           - Whether another secret that O(secrets[].value) replaces is kept beside it, in a file whose name ends in
             C(.former), for whoever still uses it. Somebody else has to remove that file, as a deploy of the app does.
+            While it is there, no further value is taken, because either of the two may be in use.
         type: bool
         default: false
 extends_documentation_fragment:

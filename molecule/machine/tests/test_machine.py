@@ -52,7 +52,12 @@ def restarted(jobs: Jobs, restart: Callable[[], Any]) -> None:
 
 
 def test_the_kernel_is_set(host: Any) -> None:
-    for key, value in {"kernel.kptr_restrict": 2, "fs.suid_dumpable": 0, "vm.swappiness": 10}.items():
+    for key, value in {
+        "kernel.kptr_restrict": 2,
+        "fs.protected_fifos": 2,
+        "fs.suid_dumpable": 0,
+        "vm.swappiness": 10,
+    }.items():
         assert host.sysctl(key) == value
     assert host.sysctl("kernel.core_pattern") == "|/bin/false"
 
