@@ -99,7 +99,8 @@ def test_a_restart_of_the_server_in_the_middle_of_a_deploy(
     before, began = shop.settled(), started_at(shop)
     with shop.begun(step) as deploy:
         restart(shop)
-        deploy.end(fails=True)
+        # After the switch there is so little left to do that a server which stops its units in order may be done with it.
+        deploy.end(fails=None if step == "switched" else True)
     shop.wait_for(lambda: started_at(shop) not in ("", began))
     shop.wait_for(shop.answers)
     seen = shop.look()
