@@ -88,6 +88,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
             },
             "restart_on": {"type": "list", "elements": "str", "default": []},
             "watch": {"type": "list", "elements": "str", "default": ["*"]},
+            "working": {"type": "list", "elements": "str", "default": []},
             "confirm": {"type": "raw"},
             "confirm_timeout": {"type": "int", "default": 15},
             "logs": {"type": "list", "elements": "str", "default": []},
@@ -177,6 +178,7 @@ class WantedUnit:
     on_change: str = "reload-or-restart"
     restart_on: tuple[str, ...] = ()
     watch: tuple[str, ...] = ("*",)
+    working: tuple[str, ...] = ()
     confirm: tuple[str, ...] | str = ()  # an argv, or NEW_WORKERS
     confirm_timeout: int = 15
     logs: tuple[str, ...] = ()
@@ -310,6 +312,7 @@ def wanted_from(args: Mapping[str, t.Any], contents: Mapping[str, bytes]) -> Wan
             on_change=unit["on_change"],
             restart_on=tuple(unit["restart_on"]),
             watch=tuple(unit["watch"]),
+            working=tuple(unit["working"]),
             confirm=_confirm(unit["confirm"]),
             confirm_timeout=unit["confirm_timeout"],
             logs=tuple(unit["logs"]),
@@ -377,12 +380,16 @@ def _confirm(value: t.Any) -> tuple[str, ...] | str:
 
 @dataclass(frozen=True)
 class Unit:
-    """What systemd says of a unit."""
+    """What systemd says of a unit.
+
+    :param works: what the unit's own command says, where it has one.
+    """
 
     load: str = "not-found"
     active: str = "inactive"
     file_state: str = ""
     main_pid: int = 0
+    works: bool = True
 
     @property
     def running(self) -> bool:
@@ -584,6 +591,8 @@ def _unit_plans(
         elif now.running and unit.state != "stopped":
             if any(matches(path, unit.restart_on) for path in changed):
                 then.append("restart")
+            elif not now.works:
+                then.append("restart" if unit.on_change == "none" else unit.on_change)
             elif unit.on_change != "none" and any(matches(path, unit.watch) for path in changed):
                 then.append(unit.on_change)
         if first or then:

@@ -241,6 +241,11 @@ def observe(system: System, wanted: Wanted) -> Observed:
     for path in (*paths, *(f"{directory.path}/x" for directory in wanted.directories)):
         while (path := os.path.dirname(path)) not in parents:
             parents.add(path)
+    units = system.units([unit.name for unit in wanted.units])
+    for unit in wanted.units:
+        if unit.working and unit.state == "started" and unit.name in units and units[unit.name].running:
+            works = system.run(unit.working, timeout=unit.confirm_timeout).rc == 0
+            units[unit.name] = replace(units[unit.name], works=works)
     described = [described.entry for described in (*wanted.files, *wanted.directories)]
     return Observed(
         entries=entries,
@@ -248,7 +253,7 @@ def observe(system: System, wanted: Wanted) -> Observed:
         owners={name: system.owner(name) for name in {entry.owner for entry in described if entry.owner}},
         groups={name: system.group(name) for name in {entry.group for entry in described if entry.group}},
         manifest=manifest,
-        units=system.units([unit.name for unit in wanted.units]),
+        units=units,
         systemd=system.systemd(),
     )
 

@@ -276,7 +276,7 @@ def fetch(app: App, options: Options) -> dict[str, t.Any]:
     with deploy_key(app, secrets) as key_file:
         repository, revision = resolve(app, options, key_file)
         print_ = fingerprint(app, options, revision.id, secrets)
-        result = {
+        result: dict[str, t.Any] = {
             "revision": revision.id,
             "described": revision.description,
             "needed": False,
@@ -284,7 +284,8 @@ def fetch(app: App, options: Options) -> dict[str, t.Any]:
         }
         live = app.ledger.find(app.live)
         if live and live.fingerprint == print_:
-            return {**result, **keep_live(app, live, options, tidied or bool(healed))}
+            kept = keep_live(app, live, options, tidied or bool(healed))
+            return {**result, **kept, "notes": [*result["notes"], *kept["notes"]]}
         release = Release(app, f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{revision.id[:8]}")
         result.update(
             release=release.id,
@@ -316,7 +317,9 @@ def fetch(app: App, options: Options) -> dict[str, t.Any]:
             for path in app.record["shared_paths"]:
                 link_outside(release, f"{release.code}/{path}", f"{app.paths['data']}/{path}")
             files = _locate.list_files(release.code)
-            release.remember(directory=_locate.locate(files, app.record["directory"]))
+            release.remember(
+                directory=_locate.locate(files, app.record["directory"]), logins=_rotation.logins(app.record, secrets)
+            )
             release.write_environment(_environment.compose(app.record, secrets, release.id))
             release.write_credentials(_environment.credentials(app.record, secrets))
     return {**result, "needed": True}
@@ -350,8 +353,14 @@ def keep_live(app: App, live: _ledger.Entry, options: Options, tidied: bool) -> 
     up = app.instance(live.id).active()
     if not up:
         app.instance(live.id).start()
+    to_do = _rotation.to_do(app)
     tidied = settle(app, options) or tidied
-    return {"release": live.id, "changed": not up or tidied, "summary": live_already(app, live, up)}
+    return {
+        "release": live.id,
+        "changed": not up or tidied,
+        "summary": live_already(app, live, up),
+        "notes": [] if _rotation.pending(app) else to_do,
+    }
 
 
 def live_already(app: App, live: _ledger.Entry, up: bool) -> str:

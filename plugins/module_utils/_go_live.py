@@ -45,14 +45,15 @@ def go_live(app: App, release: Release, options: Options) -> dict[str, t.Any]:
     start(app, release, options)
     share_static(release)
     switch(app, release, options)
+    notes = _rotation.to_do(app)
     settle(app, options, waited=False)
-    notes = []
     if _rotation.pending(app):
         _rotation.wait(app, options.drain_timeout + _rotation.PATIENCE)
         settle(app, options)
+    if waiting := _rotation.pending(app):
         notes = [
-            f"The former {name} stays valid until the next deploy: what began before is still at its tasks."
-            for name in _rotation.pending(app)
+            f"The former {name} is in use until the next deploy: what began before is still at its tasks."
+            for name in waiting
         ]
     return {"changed": True, "notes": notes, "release": release.id}
 

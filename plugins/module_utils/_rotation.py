@@ -31,6 +31,10 @@ from ansible_collections.groundcrew.django.plugins.module_utils._secret_files im
 KEY = "secret_key"
 FALLBACKS = "secret_key_fallbacks"
 REDIS = "redis_password"
+DATABASE = "database_password"
+
+# User, host and port.
+Login = tuple[str, str, int]
 
 # Characters of the secrets that are made without asking; secret_files makes the first ones of the same length.
 LENGTH = 50
@@ -45,17 +49,25 @@ REDIS_RELOAD = "/usr/local/sbin/redis-reload"
 # --- pure ------------------------------------------------------------------------------------------------------------
 
 
-def refuse(record: Mapping[str, t.Any], name: str, given: Mapping[str, str], kept: Mapping[str, str]) -> None:
+def refuse(
+    record: Mapping[str, t.Any],
+    name: str,
+    given: Mapping[str, str],
+    kept: Mapping[str, str],
+    live: Collection[Login] = (),
+) -> None:
     """See whether a secret can be rotated.
 
     :param given: what django_app_secrets holds for the app.
     :param kept: what is on the server.
+    :param live: who the live release is on database servers elsewhere.
     :raises ReleaseError: with what to do instead.
     """
     app = record["name"]
     makes = [KEY, *([REDIS] if record["redis"] else []), *record["secrets"]]
-    if name.startswith("database_password") and name not in record["secrets"]:
-        raise _refuse_database(record, name)
+    if of_database(record, name):
+        _refuse_database(record, name, given, kept, live)
+        return
     if name == FALLBACKS:
         if name in given:
             raise ReleaseError(
@@ -77,25 +89,56 @@ def refuse(record: Mapping[str, t.Any], name: str, given: Mapping[str, str], kep
         )
 
 
-def _refuse_database(record: Mapping[str, t.Any], name: str) -> ReleaseError:
+def of_database(record: Mapping[str, t.Any], name: str) -> bool:
+    """Whether a secret is a password at a database server elsewhere, which only its operator can change."""
+    return name.startswith(DATABASE) and name not in record["secrets"]
+
+
+def _refuse_database(
+    record: Mapping[str, t.Any],
+    name: str,
+    given: Mapping[str, str],
+    kept: Mapping[str, str],
+    live: Collection[Login],
+) -> None:
     app = record["name"]
-    alias = name.removeprefix("database_password").removeprefix("_")
-    database = record["databases"].get(alias) if alias else record["database"]
-    if not database:
-        return ReleaseError(f"{app} has no database for which {name} could be.", "")
-    if database["local"]:
-        return ReleaseError(
+    alias = name.removeprefix(DATABASE).removeprefix("_")
+    wanted = logins(record, {*given, name}).get(name)
+    if not wanted:
+        database = record["databases"].get(alias) if alias else record["database"]
+        if not database:
+            raise ReleaseError(f"{app} has no database for which {name} could be.", "")
+        raise ReleaseError(
             f"The database {database['name']} has no password: it is this server's own, and knows {app} by its user.",
             "there is nothing to rotate",
         )
+    is_new = given.get(name) not in (None, kept.get(name))
+    if is_new and not set(wanted) & set(live):
+        return
+    user, host, _port = wanted[0]
     place = f"databases: {{{alias}: {{user: ...}}}}" if alias else "database: {user: ...}"
-    return ReleaseError(
-        f"{name} belongs to the database server {database['host']}, where a user has one password at a time, "
+    raise ReleaseError(
+        f"{name} belongs to the database server {host}, where a user has one password at a time, "
         "so a new one would cut off what is live.",
-        f"make a second user there with the rights of {database['user']} (GRANT {database['user']} TO new; "
-        f"ALTER ROLE new SET role = {database['user']}), name it by `{place}`, give its password as "
-        f"django_app_secrets.{app}.{name}, deploy, and then take {database['user']} its login: no request is dropped",
+        f"let two users take turns: give a second one there the rights of {user} (GRANT {user} TO second; "
+        f"ALTER ROLE second SET role = {user}), name it by `{place}`, give its password as "
+        f"django_app_secrets.{app}.{name}, and run this again: no request is dropped. Where {user} has a new password "
+        "already, deploy: that takes it live",
     )
+
+
+def logins(record: Mapping[str, t.Any], secrets: Collection[str]) -> dict[str, list[Login]]:
+    """Who an app is on database servers elsewhere, by the name of the secret that is its password.
+
+    :param secrets: the names of all; a database without one of its own takes that of the first.
+    """
+    found: dict[str, list[Login]] = {}
+    for alias, database in {"": record["database"], **record["databases"]}.items():
+        if database and not database["local"]:
+            own = f"{DATABASE}_{alias}" if alias else DATABASE
+            login = (database["user"], database["host"], database["port"])
+            found.setdefault(own if own in secrets else DATABASE, []).append(login)
+    return found
 
 
 def changes(name: str, kept: Mapping[str, str], new: str, given: Collection[str], keep_key: bool) -> dict[str, str]:
@@ -124,6 +167,8 @@ def foretell(name: str, changed: Mapping[str, str]) -> list[str]:
         )
     if name == REDIS:
         told.append("Redis would take both passwords until nothing uses the former one.")
+    if name.startswith(DATABASE):
+        told.append("The former user of the database would be yours to close, once nothing uses it.")
     return [*told, "Releases with the former value would be no way back any more."]
 
 
@@ -171,7 +216,9 @@ def check(app: App, options: Options) -> None:
 
     :raises ReleaseError: when it cannot.
     """
-    refuse(app.record, options.rotate, options.secrets, app.secrets)
+    if options.rotate not in pending(app):
+        live = [login for found in _logins_of(app, app.live).values() for login in found]
+        refuse(app.record, options.rotate, options.secrets, app.secrets, live)
     if not app.ledger.find(app.live):
         raise ReleaseError(f"Nothing of {app.name} is live that a rotation could take up.", "deploy first")
     if options.rotate == KEY and options.fallbacks:
@@ -244,13 +291,14 @@ def begin(app: App, name: str, options: Options) -> str:
 def finish(app: App, busy: Collection[str], waited: bool) -> bool:
     """End the rotations that the live release has gone along with: the former values are valid nowhere any more.
 
-    :param busy: releases of which something still runs; as long as it uses the former password of Redis, that stays.
+    :param busy: releases of which something still runs; as long as it uses a former password, that stays.
     :param waited: whether others that have a former value may be left behind; they are removed by a later deploy.
     :returns: whether there was anything to end.
     """
     former = pending(app)
     old = outdated(app, former) if former else set()
-    if not former or app.live in old or (old & set(busy) and (REDIS in former or not waited)):
+    passwords = [name for name in former if name == REDIS or of_database(app.record, name)]
+    if not former or app.live in old or (old & set(busy) and (passwords or not waited)):
         return False
     for entry in app.ledger.entries:
         if entry.id in old and entry.state == _ledger.GOOD:
@@ -273,6 +321,21 @@ def taken_up(app: App, former: Mapping[str, str]) -> set[str]:
     }
     # The former key is a fallback from the beginning, and stands in the environment of what is live as the key.
     return found if KEY in found or KEY not in former else found - {FALLBACKS}
+
+
+def to_do(app: App) -> list[str]:
+    """What is left to the operator when the rotations that are on their way have come to their end, a sentence each."""
+    former = pending(app)
+    passwords = [name for name in former if of_database(app.record, name)]
+    if not passwords:
+        return []
+    now = {login for found in _logins_of(app, app.live).values() for login in found}
+    before = [_logins_of(app, release).get(name, []) for release in outdated(app, former) for name in passwords]
+    return [
+        f"Nothing of {app.name} on this server is {user} at {host}:{port} any more. Where that is so on all of its "
+        f'servers, and nobody else is, close it there: ALTER ROLE "{user}" PASSWORD NULL'
+        for user, host, port in sorted({login for found in before for login in found} - now)
+    ]
 
 
 def take_back(app: App) -> list[str]:
@@ -298,6 +361,15 @@ def outdated(app: App, former: Mapping[str, str]) -> set[str]:
         if any(is_before(text, value.removesuffix("\n"), kept.get(name, "")) for name, value in former.items()):
             found.add(path.stem)
     return found
+
+
+def _logins_of(app: App, release: str) -> dict[str, list[Login]]:
+    """See :func:`logins`: as it was when the release was made; nothing for one of older code, or that is gone."""
+    try:
+        known = Release(app, release).facts.get("logins", {})
+    except FileNotFoundError:
+        return {}
+    return {name: [(user, host, port) for user, host, port in found] for name, found in known.items()}
 
 
 def _held_by(app: App, release: str) -> str:

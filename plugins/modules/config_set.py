@@ -171,6 +171,15 @@ options:
         type: list
         elements: str
         default: ["*"]
+      working:
+        description:
+          - A command as a list of words that exits with status 0 as long as the unit, while it runs, does its work.
+            Otherwise a unit with O(units[].state=started) is treated as after a change of a file; one with
+            O(units[].on_change=none) is restarted.
+          - It is for units that leave behind what others may take away, such as the rules of a firewall.
+        type: list
+        elements: str
+        default: []
       confirm:
         description:
           - How to see that a start, reload or restart is live. In any case, systemd must call the unit active.

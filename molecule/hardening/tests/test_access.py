@@ -171,8 +171,8 @@ def test_a_run_that_dies_in_the_middle_is_taken_back(owner: Owner, after: str) -
     with subprocess.Popen(
         **run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as operator:
-        armed = "test -e /etc/systemd/system/groundcrew-revert-access.timer && grep -q 203.0.113 /etc/groundcrew/firewall.nft"
-        assert wait(lambda: owner.root(f"{armed} && echo yes", check=False) == "yes", 240)
+        shut = "test -e /etc/systemd/system/groundcrew-revert-access.timer && nft list ruleset | grep -q 203.0.113"
+        assert wait(lambda: owner.root(f"{shut} && echo yes", check=False) == "yes", 240)
         os.killpg(operator.pid, signal.SIGKILL)
     assert not owner.gets_in()
     if after:
@@ -241,10 +241,20 @@ def test_other_peoples_tables_are_left_alone(owner: Owner) -> None:
     assert owner.answers(80)
     owner.converge(host_firewall_web_from=ELSEWHERE)
     assert not owner.answers(80)
+    owner.converge(host_firewall_web=False)
+    assert not owner.answers(80)
     owner.root("systemctl restart groundcrew-firewall")
     assert "chain docker" in owner.root("nft list table ip theirs")
     owner.root("nft delete table ip theirs")
     owner.converge()
+    # Debian's own service begins with it.
+    owner.root("systemctl start nftables; systemctl restart nftables")
+    assert "policy drop" in owner.root("nft list table inet groundcrew")
+    owner.root("systemctl stop nftables; nft flush ruleset; systemctl restart fail2ban")
+    said = owner.converge()
+    assert "changed=1" in said
+    assert "policy drop" in owner.root("nft list table inet groundcrew")
+    owner.changes_nothing()
 
 
 def test_switched_off_they_leave_no_trace(owner: Owner) -> None:

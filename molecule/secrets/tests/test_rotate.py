@@ -22,6 +22,25 @@ PLANTED = "planted-token-6f2b9c4e"
 FAILING = {"jobs_change": {"health": {"path": "/", "status": [204]}}, "app_deploy_health_timeout": 10}
 
 
+# Two users of a database elsewhere, of whom the second one does everything as the first.
+USERS = {"jobs": "chosen-for-the-first-0d81", "jobs_second": "chosen-for-the-second-7ac4"}
+DATABASE = f"""
+CREATE ROLE jobs LOGIN PASSWORD '{USERS["jobs"]}';
+CREATE ROLE jobs_second LOGIN PASSWORD '{USERS["jobs_second"]}';
+GRANT jobs TO jobs_second;
+ALTER ROLE jobs_second SET role = jobs;
+CREATE DATABASE jobs OWNER jobs;
+"""
+OPEN = """
+DEBIAN_FRONTEND=noninteractive; export DEBIAN_FRONTEND
+{ apt-get -qq update && apt-get install -qq -y --no-install-recommends postgresql; } >/dev/null 2>&1
+cd /etc/postgresql/*/main
+echo "host all all samenet scram-sha-256" >>pg_hba.conf
+echo "listen_addresses = '*'" >conf.d/open.conf
+systemctl restart postgresql
+"""
+
+
 class Keeper(Jobs):
     """The jobs, everything that its operator has seen, and every secret that there ever was."""
 
@@ -281,6 +300,65 @@ def test_a_new_password_from_the_vault_drops_no_request_either(jobs: Keeper) -> 
     said = jobs.rotate("redis_password", fails=True, app_deploy_secrets=given)
     assert "comes from django_app_secrets and is never overwritten" in said
     jobs.rotate("redis_password")
+
+
+class Elsewhere:
+    """A server of PostgreSQL that is not ours."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        server.up(name, "trixie")
+        server.root(name, OPEN)
+        self.sql(DATABASE)
+        self.address = server.address(name)
+
+    def sql(self, statements: str) -> str:
+        return server.root(self.name, "cd / && runuser -u postgres -- psql -AtX -v ON_ERROR_STOP=1 jobs", statements)
+
+    def variables(self, user: str, password: str) -> dict[str, Any]:
+        """What is in the inventory and the vault of an app that is this user."""
+        secrets = {"payment_token": PLANTED, "database_password": password}
+        database = {"host": self.address, "user": user}
+        return {"jobs_change": {"database": database}, "django_app_secrets": {"jobs": secrets}}
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Elsewhere]:
+    name = "secrets-elsewhere"
+    try:
+        yield Elsewhere(name)
+    finally:
+        server.down(name)
+
+
+def test_users_of_a_database_elsewhere_take_turns(jobs: Keeper, elsewhere: Elsewhere) -> None:
+    first, second = (elsewhere.variables(user, password) for user, password in USERS.items())
+    jobs.deploy("good-1", **first)
+    assert elsewhere.sql("SELECT DISTINCT usename FROM pg_stat_activity WHERE usename LIKE 'jobs%'") == "jobs"
+    for same in (first, elsewhere.variables("jobs", "chosen-for-nobody-55e0")):
+        assert "let two users take turns" in jobs.rotate("database_password", fails=True, **same)
+    assert "yours to close" in jobs.rotate("database_password", dry=True, **second)
+    # He is refused by the server before anything of him is live.
+    current = jobs.current()
+    with jobs.nobody_notices():
+        jobs.rotate("database_password", fails=True, **elsewhere.variables("jobs_second", "chosen-for-nobody-55e0"))
+    assert jobs.current() == current
+    # A worker goes on as the former user until its task is over.
+    jobs.add("celery", 1, 20, 20, first=7)
+    jobs.wait_for(lambda: jobs.runs("celery"))
+    with jobs.nobody_notices():
+        said = jobs.rotate("database_password", **second)
+        close = f"Nothing of jobs on this server is jobs at {elsewhere.address}:5432 any more"
+        assert close in said
+        assert 'ALTER ROLE "jobs" PASSWORD NULL' in said
+        elsewhere.sql('ALTER ROLE "jobs" PASSWORD NULL')
+        assert jobs.done("celery") == {7: 1}
+    assert jobs.secrets()["database_password"] == USERS["jobs_second"]
+    assert elsewhere.sql("SELECT DISTINCT usename FROM pg_stat_activity WHERE usename LIKE 'jobs%'") == "jobs_second"
+    assert elsewhere.sql("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'") == "jobs"
+    assert "changed=0" in jobs.deploy("good-1", **second)
+    # And home again, before there is nothing any more that it could leave.
+    jobs.deploy("good-1")
 
 
 def test_no_secret_is_anywhere(jobs: Keeper) -> None:

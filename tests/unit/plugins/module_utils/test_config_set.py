@@ -341,6 +341,20 @@ def test_units_without_a_change_of_a_file():
 
 
 @pytest.mark.parametrize(
+    ("unit", "then"),
+    [
+        ({"state": "started", "on_change": "reload"}, ["reload"]),
+        ({"state": "started", "on_change": "none"}, ["restart"]),
+        ({"state": "stopped"}, []),
+    ],
+)
+def test_a_unit_that_runs_and_does_not_work(unit: dict[str, t.Any], then: list[str]):
+    idle = Unit("loaded", "active", "enabled", 7, works=False)
+    plan = planned({**a(), "units": (WantedUnit("u.service", **unit),)}, {"/etc/a": file()}, units={"u.service": idle})
+    assert [verb for u in plan.units for verb in u.then] == then
+
+
+@pytest.mark.parametrize(
     ("path", "reloads"),
     [
         ("/etc/systemd/system/a.service", True),

@@ -488,6 +488,24 @@ def test_drift_of_a_unit_is_repaired_without_touching_files(server: Server):
     ]
 
 
+def test_a_unit_that_runs_and_does_not_work_is_seen_to(server: Server):
+    unit = WantedUnit("y.service", "started", on_change="reload", working=("look",))
+    wanted = Wanted("x", units=(unit,))
+    server.services["y.service"] = Service("active", "enabled")
+    assert not converge(server, wanted, check_mode=False).plan.changed
+    server.failing["look"] = "no such table"
+    server.calls.clear()
+    assert converge(server, wanted, check_mode=True).plan.changed
+    assert server.calls == ["look"]
+    converge(server, wanted, check_mode=False)
+    assert "systemctl reload y.service" in server.calls
+    # Whether one that stands still does something is no question.
+    server.services["y.service"] = Service("inactive", "enabled")
+    server.calls.clear()
+    converge(server, wanted, check_mode=True)
+    assert server.calls == []
+
+
 def test_a_journal_that_cannot_be_written_means_that_nothing_happens(server: Server):
     before = state(server)
     server.failing[f"prepare {server.pending}/x/journal.json"] = ""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 import typing as t
 
@@ -19,7 +20,8 @@ from ansible_collections.groundcrew.django.plugins.module_utils._rollback import
 from ansible_collections.groundcrew.django.plugins.module_utils._secret_files import digest
 
 LOCAL = {"local": True, "host": "", "name": "shop", "user": "shop"}
-ELSEWHERE = {"local": False, "host": "db.example.com", "name": "shop", "user": "shop"}
+ELSEWHERE = {"local": False, "host": "db.example.com", "port": 5432, "name": "shop", "user": "shop"}
+SHOP = ("shop", "db.example.com", 5432)
 RECORD: dict[str, t.Any] = {
     "name": "shop",
     "redis": {"instances": ["cache", "queue"], "user": "shop"},
@@ -47,6 +49,36 @@ def test_what_can_be_rotated(name: str, given: dict[str, str]) -> None:
     _rotation.refuse(RECORD, name, given, KEPT)
 
 
+@pytest.mark.parametrize("name", ["database_password", "database_password_far"])
+def test_two_users_of_a_database_elsewhere_take_turns(name: str) -> None:
+    second = {**ELSEWHERE, "user": "second"}
+    record = {**RECORD, "database": second, "databases": {"far": second}}
+    _rotation.refuse(record, name, {name: "d1"}, {name: "d0"}, [SHOP])
+
+
+@pytest.mark.parametrize(
+    ("databases", "secrets", "logins"),
+    [
+        ({"database": LOCAL, "databases": {}}, [], {}),
+        ({"database": None, "databases": {}}, [], {}),
+        ({"database": ELSEWHERE, "databases": {}}, ["database_password"], {"database_password": [SHOP]}),
+        (
+            {"database": ELSEWHERE, "databases": {"far": ELSEWHERE}},
+            ["database_password", "database_password_far"],
+            {"database_password": [SHOP], "database_password_far": [SHOP]},
+        ),
+        # One without a password of its own takes the first one's.
+        (
+            {"database": LOCAL, "databases": {"far": ELSEWHERE}},
+            ["database_password"],
+            {"database_password": [SHOP]},
+        ),
+    ],
+)
+def test_who_an_app_is_elsewhere(databases: dict[str, t.Any], secrets: list[str], logins: dict[str, t.Any]) -> None:
+    assert _rotation.logins(databases, secrets) == logins
+
+
 @pytest.mark.parametrize(
     ("name", "given", "changes", "message", "cure"),
     [
@@ -55,9 +87,18 @@ def test_what_can_be_rotated(name: str, given: dict[str, str]) -> None:
         ("token", GIVEN, {}, "never overwritten", "django_app_secrets.shop.token"),
         ("secret_key", {"secret_key": "k0"}, {}, "never overwritten", "django_app_secrets.shop.secret_key"),
         ("secret_key_fallbacks", {"secret_key_fallbacks": "a"}, {}, "django_app_secrets", "remove it there"),
-        ("database_password", {}, {}, "has no password", "nothing to rotate"),
-        ("database_password", {"database_password": "d"}, {"database": ELSEWHERE}, "db.example.com", "second user"),
-        ("database_password_far", {"database_password_far": "d"}, {}, "db.example.com", "databases: {far: {user"),
+        ("database_password", {}, {"databases": {}}, "has no password", "nothing to rotate"),
+        ("database_password", {"database_password": "d1"}, {"databases": {}}, "has no password", "nothing to rotate"),
+        (
+            "database_password",
+            {"database_password": "d0"},
+            {"database": ELSEWHERE},
+            "db.example.com",
+            "database: {user",
+        ),
+        # New, and of the user who is live.
+        ("database_password", {"database_password": "d1"}, {"database": ELSEWHERE}, "one password at a time", "second"),
+        ("database_password_far", {"database_password": "d1"}, {}, "db.example.com", "databases: {far: {user"),
         ("database_password_near", {}, {}, "no database", ""),
         ("", {}, {}, "Which secret", "-e secret=NAME"),
     ],
@@ -66,7 +107,7 @@ def test_what_cannot_be_rotated_is_told_with_what_to_do(
     name: str, given: dict[str, str], changes: dict[str, t.Any], message: str, cure: str
 ) -> None:
     with pytest.raises(ReleaseError) as caught:
-        _rotation.refuse({**RECORD, **changes}, name, given, KEPT)
+        _rotation.refuse({**RECORD, **changes}, name, given, {**KEPT, "database_password": "d0"}, [SHOP])
     assert message in caught.value.message
     assert cure in caught.value.cure
 
@@ -126,7 +167,7 @@ def test_redis_takes_both_passwords_of_one_user() -> None:
         _rotation.with_passwords(USERS, "blog", [NEW])
 
 
-SECRETS = ("redis_password", "secret_key", "secret_key_fallbacks", "pepper")
+SECRETS = ("redis_password", "secret_key", "secret_key_fallbacks", "pepper", "database_password")
 
 
 @dataclasses.dataclass
@@ -144,10 +185,18 @@ class Server:
         text = render({name: self.app.secrets.get(name, "") for name in SECRETS})
         pathlib.Path(self.app.paths["config"], f"{name}.env").write_text(text)
         self.app.ledger.entries.append(_ledger.Entry(name, "", "", "", "", state=_ledger.GOOD))
-        (pathlib.Path(self.app.paths["releases"]) / name).mkdir(parents=True)
+        (pathlib.Path(self.app.paths["releases"]) / name).mkdir(parents=True, exist_ok=True)
         current = pathlib.Path(self.app.paths["current"])
         current.unlink(missing_ok=True)
         current.symlink_to(f"releases/{name}")
+
+    def put(self, name: str, value: str) -> None:
+        pathlib.Path(self.app.paths["secrets"], name).write_text(value)
+
+    def remember(self, release: str, **facts: t.Any) -> None:
+        beside = pathlib.Path(self.app.paths["releases"], release, "groundcrew")
+        beside.mkdir(parents=True)
+        (beside / "release.json").write_text(json.dumps(facts))
 
 
 @pytest.fixture
@@ -247,6 +296,25 @@ def test_another_value_from_the_vault_while_a_rotation_is_on_its_way(server: Ser
     with pytest.raises(ReleaseError, match="cannot get another new value yet"):
         _rotation.begin(server.app, "redis_password", Options(secrets={"redis_password": "p3"}))
     assert server.redis[-1] == ["p2", "p0"]
+
+
+def test_the_former_user_of_a_database_elsewhere_is_left_to_its_operator(server: Server) -> None:
+    name, second = "database_password", {**ELSEWHERE, "user": "second"}
+    server.app.record = {**server.app.record, "database": ELSEWHERE}
+    server.put(name, "d0")
+    server.release("r1")
+    server.remember("r1", logins={name: [SHOP]})
+    _rotation.begin(server.app, name, Options(secrets={name: "d1"}))
+    server.app.record = {**server.app.record, "database": second, "databases": {}}
+    server.release("r2")
+    server.remember("r2", logins=_rotation.logins(server.app.record, [name]))
+    (said,) = _rotation.to_do(server.app)
+    assert "Nothing of shop on this server is shop at db.example.com:5432 any more" in said
+    assert said.endswith('ALTER ROLE "shop" PASSWORD NULL')
+    # A worker of r1 is at a long task.
+    assert not _rotation.finish(server.app, ["r1"], waited=True)
+    assert _rotation.finish(server.app, [], waited=True)
+    assert _rotation.to_do(server.app) == []
 
 
 def test_one_that_was_cut_off_keeps_its_new_value(server: Server) -> None:
