@@ -1,4 +1,7 @@
-"""The whole matrix runs on Debian 13; Debian 12 sees what is marked `both`, and one of each kind, marked `debian_12`."""
+"""The whole matrix runs on Debian 13; Debian 12 sees what is marked `both`, and one of each kind, marked `debian_12`.
+
+Among all scenarios each step of a deploy is killed in one way, by name in every way.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from shop import Shop, visited
+import turns
+from shop import STEPS, Shop, visited
 
 MARKS = {"both": "runs on every supported Debian", "debian_12": "one of a matrix that Debian 13 sees as a whole"}
 
@@ -25,6 +29,14 @@ def wanted(item: pytest.Item) -> bool:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     config.hook.pytest_deselected(items=[item for item in items if not wanted(item)])
     items[:] = [item for item in items if wanted(item)]
+    turns.take(config, items, takes_its_turn)
+
+
+def takes_its_turn(item: pytest.Item) -> bool:
+    given = item.callspec.params if isinstance(item, pytest.Function) else {}
+    if getattr(given.get("kill"), "__name__", "") not in ("controller", "both") or "bookworm" in item.name:
+        return True
+    return ("controller", "both")[list(STEPS).index(given["step"]) % 2] == given["kill"].__name__
 
 
 @pytest.fixture(scope="module")
