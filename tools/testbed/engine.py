@@ -32,12 +32,12 @@ def ensure() -> None:
         create = ("docker", "network", "create", "--label", LABEL)
         if not succeeds("docker", "network", "inspect", NAMES):
             run(*create, "--internal", NAMES)
-        if not succeeds("docker", "network", "inspect", NETWORK) and not succeeds(*create, *_ipv6(), NETWORK):
+        if not succeeds("docker", "network", "inspect", NETWORK) and not succeeds(*create, *_addresses(), NETWORK):
             note("the container engine has no IPv6; the servers do without, and so do the tests")
             run(*create, NETWORK)
 
 
-def _ipv6() -> tuple[str, ...]:
+def _addresses() -> tuple[str, ...]:
     """Options that give servers IPv6 addresses: local ones as of RFC 4193, which differ from checkout to checkout."""
     digest = hashlib.sha256(NETWORK.encode()).hexdigest()
     return "--ipv6", f"--subnet=fd{digest[:2]}:{digest[2:6]}:{digest[6:10]}:1::/64"

@@ -167,7 +167,7 @@ def _create(name: str, distro: str, tag: str, address: str | None) -> None:
             f"--label=groundcrew.distro={distro}",
             f"--env=GROUNDCREW_SERVER={box}",
             *publish(address, PORTS),
-            *_ipv6(),
+            *_interfaces(),
             *(f"--cap-add={capability}" for capability in CAPABILITIES),
             "--security-opt=seccomp=unconfined",
             "--security-opt=apparmor=unconfined",
@@ -192,7 +192,7 @@ def _create(name: str, distro: str, tag: str, address: str | None) -> None:
     )
 
 
-def _ipv6() -> list[str]:
+def _interfaces() -> list[str]:
     """Interfaces that a test adds speak IPv6 as well, where this machine does."""
     keys = [f"net.ipv6.conf.{which}.disable_ipv6" for which in ("all", "default")]
     return [f"--sysctl={key}=0" for key in keys] if Path("/proc/net/if_inet6").exists() else []

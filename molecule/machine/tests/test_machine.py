@@ -115,6 +115,11 @@ def test_the_window_restarts_the_server_for_an_update(jobs: Jobs) -> None:
     assert "swapfile" in jobs.root("cat /proc/swaps")
     assert "policy drop" in jobs.root("nft list table inet groundcrew")
     assert jobs.root("fail2ban-client ping") == "Server replied: pong"
+    # The next window finds no reason to do it again.
+    boot = state["health"]["boot"]
+    jobs.root("systemctl start groundcrew-reboot.service")
+    assert json.loads(jobs.root("cat /var/lib/groundcrew/reboot.json"))["window"]["did"] in ("nothing", "restart")
+    assert jobs.root("cat /proc/sys/kernel/random/boot_id") == boot
 
 
 def test_a_first_boot_as_of_a_provider_opens_nothing(host: Any, jobs: Jobs) -> None:
