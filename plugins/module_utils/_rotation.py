@@ -5,8 +5,8 @@
 
 A rotation is begun here, and carried through by an ordinary deploy of the live revision, whose environment differs by
 the secret. From its beginning to its end the value before lies beside the secret, in ``<name>.former``, and Redis takes
-both. So every state in which a run may die is one that the next deploy goes on from: it finishes what is begun when it
-goes well, and takes it back when it does not.
+both; at a database elsewhere each belongs to a user of its own. So every state in which a run may die is one that the
+next deploy goes on from: it finishes what is begun when it goes well, and takes it back when it does not.
 """
 
 from __future__ import annotations
