@@ -65,7 +65,9 @@ class Attacker:
         return int(self.run("python3", "-c", code).stdout or 0)
 
     def banned(self, jail: str) -> bool:
-        return self.address in str(self.host.check_output(f"fail2ban-client get {jail} banip")).split()
+        """Whether he is shut out; fail2ban says so a moment before the kernel knows."""
+        known = str(self.host.check_output(f"fail2ban-client get {jail} banip")).split()
+        return self.address in known and self.address in self.host.run("nft list table inet f2b-table").stdout
 
     def leave(self) -> None:
         self.host.run(f"systemctl stop {self.name}; ip link delete {self.cable}; fail2ban-client unban {self.address}")
