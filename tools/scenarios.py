@@ -18,8 +18,8 @@ LOGS = CACHE / "logs"
 MEMORY_EACH = 3 * 2**30
 # These begin first, so that none of them runs on alone in the end.
 LONGEST = ("deploys", "hardening", "processes", "projects", "secrets", "default", "migrations", "nginx")
-# Seconds in which each of all has to begin: CI ends after 90 minutes, of which lint, sanity and unit tests take about ten,
-# and each of those that are not among the longest at most ten.
+# Seconds in which each of all has to begin: CI ends after 90 minutes, of which lint, sanity and unit tests take about
+# ten, and each of those that are not among the longest at most ten.
 LATEST = 65 * 60
 # An emulated machine takes an hour, too long for every change.
 BY_NAME = ("machine",)
