@@ -262,7 +262,8 @@ class System:
         about = f"[Unit]\nDescription=Take back the config set {name}, because nobody has confirmed it\n\n"
         # A restart in between starts the timer anew, because it is among those of the boot.
         timer = f"[Timer]\nOnActiveSec={seconds}\nAccuracySec=100ms\n\n[Install]\nWantedBy=timers.target\n"
-        service = f"[Service]\nType=oneshot\nExecStart={sys.executable} {script} {name}\n"
+        # One that is stopped while it waits has not failed; see below.
+        service = f"[Service]\nType=oneshot\nExecStart={sys.executable} {script} {name}\nSuccessExitStatus=SIGTERM\n"
         for suffix, text in (("service", service), ("timer", timer)):
             pathlib.Path(f"{SYSTEMD}/{unit}.{suffix}").write_text(about + text, "utf-8")
         # Where the time was over before the change was complete, the service waits for the lock that we have.

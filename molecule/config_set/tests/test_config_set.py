@@ -17,9 +17,24 @@ import pytest
 SCENARIO = Path(__file__).resolve().parents[1]
 SITE = "/etc/nginx/sites-enabled/site.conf"
 PENDING = "/var/lib/groundcrew/pending"
+# The change itself takes longer than anybody has to confirm it.
+SLOW = """
+- hosts: all
+  gather_facts: false
+  become: true
+  tasks:
+    - name: Make a change that may lock out
+      groundcrew.django.config_set:
+        name: slow
+        files: [{content: "slow", dest: /srv/site/slow}]
+        commands: [{argv: [sleep, "25"]}]
+        reconnect: {within: 20}
+"""
 
 
-def play(host: Any, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+def play(
+    host: Any, *options: str, playbook: Path = SCENARIO / "converge.yml", **variables: Any
+) -> subprocess.CompletedProcess[str]:
     variables["install"] = False
     return subprocess.run(
         [
@@ -28,7 +43,7 @@ def play(host: Any, *options: str, **variables: Any) -> subprocess.CompletedProc
             f"--limit={host.backend.get_hostname()}",
             f"--extra-vars={json.dumps(variables)}",
             *options,
-            SCENARIO / "converge.yml",
+            playbook,
         ],
         check=False,
         capture_output=True,
@@ -122,6 +137,17 @@ def test_a_reload_that_kept_the_old_configuration_is_noticed_and_taken_back(host
     # The old state is the running one, not only the one on disk: another reload changes nothing visible.
     assert host.check_output("systemctl is-active nginx") == "active"
     assert succeed(host)["changed"] is False
+
+
+def test_a_change_that_takes_longer_than_anybody_has_to_confirm_it_stays(host: Any, tmp_path: Path):
+    playbook = tmp_path / "slow.yml"
+    playbook.write_text(SLOW)
+    done = play(host, playbook=playbook)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert host.file("/srv/site/slow").content_string == "slow"
+    # Who was about to take it back has been stopped, and has not failed.
+    assert host.check_output("systemctl list-units --all --plain --no-legend 'groundcrew-revert-*'") == ""
+    host.check_output("rm /srv/site/slow")
 
 
 @pytest.mark.parametrize(
