@@ -120,7 +120,7 @@ def jobs(host: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keeper
     # As much output as somebody who looks for a fault asks for.
     patch.setenv("ANSIBLE_VERBOSITY", "3")
     patch.setenv("ANSIBLE_DIFF_ALWAYS", "1")
-    with Load(url, address, pebble.ROOTS, log, rate=40) as load:
+    with Load(url, address, pebble.ROOTS, log, rate=15) as load:
         yield Keeper(name, load)
     patch.undo()
 
