@@ -309,11 +309,12 @@ class Elsewhere:
         self.name = name
         server.up(name, "trixie")
         server.root(name, OPEN)
-        self.sql(DATABASE)
+        self.sql(DATABASE, "postgres")
         self.address = server.address(name)
 
-    def sql(self, statements: str) -> str:
-        return server.root(self.name, "cd / && runuser -u postgres -- psql -AtX -v ON_ERROR_STOP=1 jobs", statements)
+    def sql(self, statements: str, database: str = "jobs") -> str:
+        psql = f"cd / && runuser -u postgres -- psql -AtqX -v ON_ERROR_STOP=1 {database}"
+        return server.root(self.name, psql, statements)
 
     def variables(self, user: str, password: str) -> dict[str, Any]:
         """What is in the inventory and the vault of an app that is this user."""
