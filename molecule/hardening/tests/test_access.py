@@ -247,10 +247,21 @@ def test_other_peoples_tables_are_left_alone(owner: Owner) -> None:
     assert "chain docker" in owner.root("nft list table ip theirs")
     owner.root("nft delete table ip theirs")
     owner.converge()
-    # Debian's own service begins with it.
-    owner.root("systemctl start nftables; systemctl restart nftables")
+
+
+def test_what_others_flush_comes_back(owner: Owner) -> None:
+    """They flush everything; here it is one family alone, because the container engine has rules in another."""
+    flush = "/usr/sbin/nft flush ruleset inet"
+    unit = "/run/systemd/system/nftables.service.d"
+    owner.root(
+        f"mkdir {unit}; printf '[Service]\nExecStop=\nExecStop={flush}\n' >{unit}/test.conf;"
+        " cp /etc/nftables.conf /run; echo 'flush ruleset inet' >/etc/nftables.conf;"
+        " systemctl daemon-reload; systemctl start nftables; systemctl restart nftables"
+    )
     assert "policy drop" in owner.root("nft list table inet groundcrew")
-    owner.root("systemctl stop nftables; nft flush ruleset; systemctl restart fail2ban")
+    owner.root(f"systemctl stop nftables; rm -r {unit}; mv /run/nftables.conf /etc; systemctl daemon-reload")
+    owner.converge()
+    owner.root(f"{flush}; systemctl restart fail2ban")
     said = owner.converge()
     assert "changed=1" in said
     assert "policy drop" in owner.root("nft list table inet groundcrew")
