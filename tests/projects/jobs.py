@@ -20,6 +20,7 @@ SETTINGS = """
     CELERY_BEAT_SCHEDULE = {"tick": {"task": "jobs.tasks.work", "schedule": 2.0, "args": ("beat", 0, 0)}}
     RQ_QUEUES = {"default": {"URL": os.environ["REDIS_URL"]}}
     TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
+    DATABASES["default"]["HOST"] = os.environ["PGHOST"]
     MIDDLEWARE += ["django.contrib.sessions.middleware.SessionMiddleware"]
     SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
     SESSION_COOKIE_SECURE = True
