@@ -258,13 +258,15 @@ def test_what_others_flush_comes_back(owner: Owner) -> None:
         " cp /etc/nftables.conf /run; echo 'flush ruleset inet' >/etc/nftables.conf;"
         " systemctl daemon-reload; systemctl start nftables; systemctl restart nftables"
     )
-    assert "policy drop" in owner.root("nft list table inet groundcrew")
+    table = "nft list table inet groundcrew"
+    # systemd waits for the service that was asked for, and not for ours, which follows it.
+    assert wait(lambda: "policy drop" in owner.root(table, check=False), 20)
     owner.root(f"systemctl stop nftables; rm -r {unit}; mv /run/nftables.conf /etc; systemctl daemon-reload")
     owner.converge()
     owner.root(f"{flush}; systemctl restart fail2ban")
     said = owner.converge()
     assert "changed=1" in said
-    assert "policy drop" in owner.root("nft list table inet groundcrew")
+    assert "policy drop" in owner.root(table)
     owner.changes_nothing()
 
 
