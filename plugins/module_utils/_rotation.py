@@ -369,7 +369,7 @@ def _logins_of(app: App, release: str) -> dict[str, list[Login]]:
         known = Release(app, release).facts.get("logins", {})
     except FileNotFoundError:
         return {}
-    return {name: [(user, host, port) for user, host, port in found] for name, found in known.items()}
+    return {name: [(str(user), str(host), int(port)) for user, host, port in found] for name, found in known.items()}
 
 
 def _held_by(app: App, release: str) -> str:
