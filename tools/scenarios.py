@@ -1,8 +1,14 @@
-"""Run molecule scenarios side by side: tools/scenarios.py [NAME...] (without, all that CI has the time for)"""
+"""Run molecule scenarios side by side: tools/scenarios.py [NAME...] (without, all that CI runs)
+
+GROUNDCREW_DEADLINE, in seconds since 1970, is when everything has to be over. What would not be, does not begin; what then
+still runs is ended, and has failed. Both are told.
+"""
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,26 +22,21 @@ from testbed.system import CACHE, ROOT, TestbedError, columns
 LOGS = CACHE / "logs"
 # A server with a database and an app takes about a gibibyte while a package of its compiles.
 MEMORY_EACH = 3 * 2**30
-# These begin first, so that none of them runs on alone in the end.
-LONGEST = ("deploys", "hardening", "processes", "projects", "secrets", "default", "migrations", "nginx")
-# Seconds in which each of all has to begin: CI ends after 90 minutes, of which lint, sanity and unit tests take about
-# ten, and each of those that are not among the longest at most ten.
-LATEST = 65 * 60
+# What each takes among all others on two cores; the longest begin first, so that none runs on alone in the end.
+SECONDS = {"deploys": 1800, "hardening": 1500, "processes": 1200, "projects": 1000, "secrets": 1000, "default": 800}
+SECONDS_OF_OTHERS = 500
 # An emulated machine takes an hour, too long for every change.
 BY_NAME = ("machine",)
+PASSED, FAILED, TOO_LATE = "passed", "FAILED", "FAILED, not over at the deadline"
+LEFT_OUT = "LEFT OUT, there was no time"
 
 
 @dataclass(frozen=True)
 class Outcome:
     name: str
-    passed: bool
+    verdict: str
     seconds: float
     log: Path
-    ran: bool = True
-
-    @property
-    def verdict(self) -> str:
-        return ("passed" if self.passed else "FAILED") if self.ran else "LEFT OUT, there was no time"
 
 
 def names() -> list[str]:
@@ -46,9 +47,8 @@ def by_default() -> list[str]:
     return [name for name in names() if name not in BY_NAME]
 
 
-def in_order(chosen: list[str]) -> list[str]:
-    order = {name: number for number, name in enumerate(LONGEST)}
-    return sorted(chosen, key=lambda name: order.get(name, len(order)))
+def seconds_of(name: str) -> int:
+    return SECONDS.get(name, SECONDS_OF_OTHERS)
 
 
 def side_by_side() -> int:
@@ -57,14 +57,16 @@ def side_by_side() -> int:
     return max(1, min(os.cpu_count() or 1, memory // MEMORY_EACH))
 
 
-def run(name: str, beside: str) -> Outcome:
+def run(name: str, beside: str, deadline: float = math.inf) -> Outcome:
     """Run a scenario.
 
     :param beside: "all", or "some" that were asked for by name; then the longest ones do all that they can.
+    :param deadline: in seconds since 1970.
     """
     log = LOGS / f"{name}.log"
-    started = time.monotonic()
-    # molecule keeps its state per scenario; a run that was killed must not make the next one skip a step.
+    started = time.time()
+    if started + seconds_of(name) > deadline:
+        return Outcome(name, LEFT_OUT, 0, log)
     environment = {
         **os.environ,
         "ANSIBLE_COLLECTIONS_PATH": str(CACHE / "collections"),
@@ -75,12 +77,26 @@ def run(name: str, beside: str) -> Outcome:
         "ANSIBLE_FORCE_COLOR": "0",
     }
     with log.open("w") as output:
-        for step in (["reset"], ["test", "--destroy=always"]):
-            argv = [str(Path(sys.executable).parent / "molecule"), *step, "--scenario-name", name]
-            status = subprocess.run(
-                argv, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
-            ).returncode
-    outcome = Outcome(name, status == 0, time.monotonic() - started, log)
+
+        def molecule(step: str, *options: str, end: float = math.inf) -> str:
+            argv = [str(Path(sys.executable).parent / "molecule"), step, *options, "--scenario-name", name]
+            with subprocess.Popen(
+                argv, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            ) as process:
+                try:
+                    status = process.wait(None if math.isinf(end) else max(0, end - time.time()))
+                    return FAILED if status else PASSED
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    return TOO_LATE
+
+        # molecule keeps its state per scenario; a run that was killed must not make the next one skip a step.
+        molecule("reset")
+        verdict = molecule("test", "--destroy=always", end=deadline)
+        if verdict == TOO_LATE:
+            # Its servers would go on.
+            molecule("destroy")
+    outcome = Outcome(name, verdict, time.time() - started, log)
     print(f"{outcome.verdict}  {name}  {outcome.seconds:.0f} s", flush=True)
     return outcome
 
@@ -90,8 +106,8 @@ def main(wanted: list[str]) -> int:
     if unknown := set(wanted) - set(known):
         print(f"no scenario {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
         return 2
-    chosen = in_order(wanted or by_default())
-    latest = time.monotonic() + LATEST
+    chosen = sorted(wanted or by_default(), key=seconds_of, reverse=True)
+    deadline = float(os.environ.get("GROUNDCREW_DEADLINE", "inf"))
     LOGS.mkdir(parents=True, exist_ok=True)
     engine.ensure()
     for distro in image.DISTROS:
@@ -99,21 +115,15 @@ def main(wanted: list[str]) -> int:
     print(
         f"running {len(chosen)} scenarios, {side_by_side()} side by side; logs in {LOGS.relative_to(ROOT)}", flush=True
     )
-
-    def run_in_time(name: str) -> Outcome:
-        if wanted or time.monotonic() < latest:
-            return run(name, "some" if wanted else "all")
-        return Outcome(name, passed=True, seconds=0, log=LOGS / f"{name}.log", ran=False)
-
     with ThreadPoolExecutor(side_by_side()) as pool:
-        outcomes = list(pool.map(run_in_time, chosen))
-    failed = [outcome for outcome in outcomes if not outcome.passed]
+        outcomes = list(pool.map(lambda name: run(name, "some" if wanted else "all", deadline), chosen))
+    failed = [outcome for outcome in outcomes if outcome.verdict in (FAILED, TOO_LATE)]
     for outcome in failed:
         tail = outcome.log.read_text(errors="replace").splitlines()[-80:]
         print(f"\n--- {outcome.name}: the end of {outcome.log.relative_to(ROOT)}", *tail, sep="\n")
     rows = [(each.name, each.verdict, f"{each.seconds:.0f} s") for each in outcomes]
     print("", columns([("SCENARIO", "RESULT", "TIME"), *rows]), sep="\n")
-    left_out = [each.name for each in outcomes if not each.ran]
+    left_out = [each.name for each in outcomes if each.verdict == LEFT_OUT]
     print(f"{len(outcomes) - len(failed) - len(left_out)} passed, {len(failed)} failed")
     if left_out:
         print(f"to run what was left out: make molecule SCENARIO='{' '.join(left_out)}'")

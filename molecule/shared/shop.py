@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from load import RATE, Load, Window
+from load import Load, Window
 from testbed import pebble, server
 from visitor import Visitor
 
@@ -248,7 +248,7 @@ def domain(name: str) -> str:
 
 
 @contextmanager
-def visited(name: str, log: Path, rate: float = RATE) -> Iterator[Shop]:
+def visited(name: str, log: Path, rate: float) -> Iterator[Shop]:
     """The shop of a server, with so many visitors per second."""
     host, port = server.endpoint(name, 443)
     with Load(f"https://{domain(name)}/", f"{host}:{port}", pebble.ROOTS, log, rate) as load:

@@ -15,6 +15,8 @@ from shop import STEPS, Shop, visited
 MARKS = {"both": "runs on every supported Debian", "debian_12": "one of a matrix that Debian 13 sees as a whole"}
 # What dies of a deploy, by the names of the functions that kill it.
 WAYS = ("controller", "both")
+# Visitors a second, where a module does not say otherwise; they and the deploys share the machine.
+RATE = 50
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,9 +45,9 @@ def takes_its_turn(item: pytest.Item) -> bool:
 
 
 @pytest.fixture(scope="module")
-def shop(host: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def shop(request: pytest.FixtureRequest, host: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     name = host.backend.get_hostname()
-    with visited(name, tmp_path_factory.mktemp(name) / "requests") as shop:
+    with visited(name, tmp_path_factory.mktemp(name) / "requests", getattr(request.module, "RATE", RATE)) as shop:
         yield shop
 
 

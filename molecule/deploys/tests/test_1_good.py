@@ -15,6 +15,8 @@ from accidents import current_fluttering
 from load import Load
 from shop import Shop, assert_right, says, went_live
 
+# Visitors a second: a site that is busy.
+RATE = 200
 # Seconds without any deploy, for comparison, deploys and rollbacks; most on the server that has the whole matrix.
 ROW = {"deploys-trixie": (60, 10, 3), "deploys-bookworm": (15, 3, 1)}
 
