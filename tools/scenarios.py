@@ -1,12 +1,11 @@
 """Run molecule scenarios side by side: tools/scenarios.py [NAME...] (without, all that CI runs)
 
-GROUNDCREW_DEADLINE, in seconds since 1970, is when everything has to be over. What would not be, does not begin; what then
-still runs is ended, and has failed. Both are told.
+GROUNDCREW_DEADLINE, in seconds since 1970, is when everything has to be over: what would not be does not begin, what
+still runs then is ended and has failed. Both are told.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import subprocess
@@ -57,15 +56,15 @@ def side_by_side() -> int:
     return max(1, min(os.cpu_count() or 1, memory // MEMORY_EACH))
 
 
-def run(name: str, beside: str, deadline: float = math.inf) -> Outcome:
+def run(name: str, beside: str, deadline: float | None) -> Outcome:
     """Run a scenario.
 
     :param beside: "all", or "some" that were asked for by name; then the longest ones do all that they can.
-    :param deadline: in seconds since 1970.
+    :param deadline: in seconds since 1970; None if there is no hurry.
     """
     log = LOGS / f"{name}.log"
     started = time.time()
-    if started + seconds_of(name) > deadline:
+    if deadline and started + seconds_of(name) > deadline:
         return Outcome(name, LEFT_OUT, 0, log)
     environment = {
         **os.environ,
@@ -78,14 +77,14 @@ def run(name: str, beside: str, deadline: float = math.inf) -> Outcome:
     }
     with log.open("w") as output:
 
-        def molecule(step: str, *options: str, end: float = math.inf) -> str:
+        def molecule(step: str, *options: str, end: float | None = None) -> str:
             argv = [str(Path(sys.executable).parent / "molecule"), step, *options, "--scenario-name", name]
+            # Where there is no deadline, who types Ctrl-C ends all of it.
             with subprocess.Popen(
-                argv, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                argv, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=bool(end)
             ) as process:
                 try:
-                    status = process.wait(None if math.isinf(end) else max(0, end - time.time()))
-                    return FAILED if status else PASSED
+                    return FAILED if process.wait(end and max(0, end - time.time())) else PASSED
                 except subprocess.TimeoutExpired:
                     os.killpg(process.pid, signal.SIGKILL)
                     return TOO_LATE
@@ -107,7 +106,7 @@ def main(wanted: list[str]) -> int:
         print(f"no scenario {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
         return 2
     chosen = sorted(wanted or by_default(), key=seconds_of, reverse=True)
-    deadline = float(os.environ.get("GROUNDCREW_DEADLINE", "inf"))
+    deadline = float(os.environ.get("GROUNDCREW_DEADLINE", 0)) or None
     LOGS.mkdir(parents=True, exist_ok=True)
     engine.ensure()
     for distro in image.DISTROS:
