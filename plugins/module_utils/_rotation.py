@@ -154,8 +154,11 @@ def changes(name: str, kept: Mapping[str, str], new: str, given: Collection[str]
     return {name: new}
 
 
-def foretell(name: str, changed: Mapping[str, str]) -> list[str]:
-    """What a rotation does, a sentence each; the first one goes on after the app's name and a colon."""
+def foretell(name: str, changed: Mapping[str, str], elsewhere: bool) -> list[str]:
+    """What a rotation does, a sentence each; the first one goes on after the app's name and a colon.
+
+    :param elsewhere: :func:`of_database`'s answer.
+    """
     if name == FALLBACKS:
         return ["what was signed with the former SECRET_KEY would not be valid any more."]
     told = [f"{name} would get a new value, and a release of the live revision with it would go live."]
@@ -167,7 +170,7 @@ def foretell(name: str, changed: Mapping[str, str]) -> list[str]:
         )
     if name == REDIS:
         told.append("Redis would take both passwords until nothing uses the former one.")
-    if name.startswith(DATABASE):
+    if elsewhere:
         told.append("The former user of the database would be yours to close, once nothing uses it.")
     return [*told, "Releases with the former value would be no way back any more."]
 
@@ -242,7 +245,8 @@ def look(app: App, options: Options) -> dict[str, t.Any]:
     """Find out what a rotation would do, and change nothing."""
     check(app, options)
     kept = app.secrets
-    told = foretell(options.rotate, changes(options.rotate, kept, "new", options.secrets, options.fallbacks))
+    changed = changes(options.rotate, kept, "new", options.secrets, options.fallbacks)
+    told = foretell(options.rotate, changed, of_database(app.record, options.rotate))
     needed = options.rotate != FALLBACKS or bool(kept.get(FALLBACKS))
     if not needed:
         told = ["SECRET_KEY_FALLBACKS holds nothing."]

@@ -167,7 +167,7 @@ def test_redis_takes_both_passwords_of_one_user() -> None:
         _rotation.with_passwords(USERS, "blog", [NEW])
 
 
-SECRETS = ("redis_password", "secret_key", "secret_key_fallbacks", "pepper", "database_password")
+SECRETS = ("redis_password", "secret_key", "secret_key_fallbacks", "pepper", "token", "database_password")
 
 
 @dataclasses.dataclass
@@ -322,6 +322,19 @@ def test_one_that_was_cut_off_keeps_its_new_value(server: Server) -> None:
     new = server.secrets["redis_password"]
     assert "cut off" in _rotation.begin(server.app, "redis_password", Options())
     assert server.secrets["redis_password"] == new
+
+
+def test_one_that_was_cut_off_may_be_asked_for_again(server: Server) -> None:
+    asked = Options(rotate="token", secrets={"token": "t1"})
+    server.put("token", "t0")
+    _rotation.check(server.app, asked)
+    _rotation.begin(server.app, asked.rotate, asked)
+    # The value of the vault is on the server now.
+    _rotation.check(server.app, asked)
+    server.release("r2")
+    assert _rotation.finish(server.app, [], waited=True)
+    with pytest.raises(ReleaseError, match="is never overwritten"):
+        _rotation.check(server.app, asked)
 
 
 def test_one_that_died_before_it_changed_anything_begins_anew(server: Server) -> None:
