@@ -7,12 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
+AMONG_ALL = os.environ.get("GROUNDCREW_SCENARIOS") == "all"
+
 
 def take(config: pytest.Config, items: list[pytest.Item], takes_its_turn: Callable[[pytest.Item], bool]) -> None:
     """For `pytest_collection_modifyitems` in a scenario's conftest.py.
 
     :param takes_its_turn: whether a test on a server, whose name is in that of the item, is one that runs.
     """
-    if os.environ.get("GROUNDCREW_SCENARIOS") == "all":
+    if AMONG_ALL:
         config.hook.pytest_deselected(items=[item for item in items if not takes_its_turn(item)])
         items[:] = [item for item in items if takes_its_turn(item)]
