@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 
-def wait(condition: Callable[[], bool], seconds: float = 60) -> bool:
-    """Whether something comes true in time."""
+def wait(condition: Callable[[], bool], seconds: float = 300) -> bool:
+    """Whether something comes true in time, which an emulated machine takes its own of."""
     end = time.monotonic() + seconds
     while not (seen := condition()) and time.monotonic() < end:
         time.sleep(1)
