@@ -11,7 +11,7 @@ import pytest
 
 
 def wait(condition: Callable[[], bool], seconds: float = 300) -> bool:
-    """Whether something comes true in time, which an emulated machine takes its own of."""
+    """Whether something comes true in time; an emulated machine takes minutes."""
     end = time.monotonic() + seconds
     while not (seen := condition()) and time.monotonic() < end:
         time.sleep(1)

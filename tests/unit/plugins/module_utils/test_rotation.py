@@ -337,6 +337,15 @@ def test_one_that_was_cut_off_may_be_asked_for_again(server: Server) -> None:
         _rotation.check(server.app, asked)
 
 
+@pytest.mark.parametrize("name", ["database_password", "database_password_hint"])
+def test_only_a_password_of_a_database_has_a_former_user(server: Server, name: str) -> None:
+    own = {**RECORD["secrets"], "database_password_hint": {}}
+    server.app.record = {**server.app.record, "database": ELSEWHERE, "databases": {}, "secrets": own}
+    given = {name: "new"} if name == "database_password" else {}
+    notes = " ".join(_rotation.look(server.app, Options(rotate=name, secrets=given))["notes"])
+    assert ("former user of the database" in notes) == (name == "database_password")
+
+
 def test_one_that_died_before_it_changed_anything_begins_anew(server: Server) -> None:
     former = pathlib.Path(server.app.paths["secrets"], "redis_password.former")
     former.write_text("p0")
