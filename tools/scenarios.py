@@ -7,6 +7,7 @@ failed. Of those that begin last, one that would not be over does not begin, and
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,6 +32,8 @@ LAST = ("hardening", "secrets")
 BY_NAME = ("machine",)
 PASSED, FAILED, TOO_LATE = "passed", "FAILED", "FAILED, not over at the deadline"
 LEFT_OUT = "LEFT OUT, there was no time"
+LINES_OF_A_FAILURE = 12
+LONGEST_LINE = 500
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,16 @@ def run(name: str, beside: str, deadline: float | None) -> Outcome:
     return outcome
 
 
+def why(log: Path) -> list[str]:
+    """The lines of a log that tell of a failure, cut short; the last ones where none does.
+
+    CI keeps a few thousand characters of what is printed, and after a failure the log goes on: servers are removed.
+    """
+    lines = log.read_text(errors="replace").splitlines()
+    telling = [line for line in lines if re.match(r"fatal: |failed: |\[ERROR\]|ERROR|FAILED |CRITICAL|E   ", line)]
+    return [line[:LONGEST_LINE] for line in (telling or lines)[-LINES_OF_A_FAILURE:]]
+
+
 def main(wanted: list[str]) -> int:
     known = names()
     if unknown := set(wanted) - set(known):
@@ -117,20 +130,19 @@ def main(wanted: list[str]) -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
     engine.ensure()
     for distro in image.DISTROS:
-        image.server(distro)
+        image.installed(distro)
     print(
         f"running {len(chosen)} scenarios, {side_by_side()} side by side; logs in {LOGS.relative_to(ROOT)}", flush=True
     )
     with ThreadPoolExecutor(side_by_side()) as pool:
         outcomes = list(pool.map(lambda name: run(name, "some" if wanted else "all", deadline), chosen))
     failed = [outcome for outcome in outcomes if outcome.verdict in (FAILED, TOO_LATE)]
-    for outcome in failed:
-        tail = outcome.log.read_text(errors="replace").splitlines()[-80:]
-        print(f"\n--- {outcome.name}: the end of {outcome.log.relative_to(ROOT)}", *tail, sep="\n")
     rows = [(each.name, each.verdict, f"{each.seconds:.0f} s") for each in outcomes]
     print("", columns([("SCENARIO", "RESULT", "TIME"), *rows]), sep="\n")
     left_out = [each.name for each in outcomes if each.verdict == LEFT_OUT]
     print(f"{len(outcomes) - len(failed) - len(left_out)} passed, {len(failed)} failed")
+    for outcome in failed:
+        print(f"\n--- {outcome.name}, from {outcome.log.relative_to(ROOT)}:", *why(outcome.log), sep="\n")
     if left_out:
         print(f"to run what was left out: make molecule SCENARIO='{' '.join(left_out)}'")
     return 1 if failed else 0

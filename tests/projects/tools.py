@@ -104,5 +104,8 @@ def branches(destination: Path, name: str, main: Files, versions: Mapping[str, C
             git(root, "add", "--all")
             git(root, "commit", "--quiet", f"--message=Make it {version}")
         git(root, "clone", "--quiet", "--bare", "--no-hardlinks", str(root), str(bare))
-        with tarfile.open(destination / f"{name}.tar", "w") as tar:
+        # Scenarios side by side write the same file; what one of them unpacks is always whole.
+        whole = destination / f"{name}.{os.getpid()}"
+        with tarfile.open(whole, "w") as tar:
             tar.add(bare, bare.name)
+        whole.replace(destination / f"{name}.tar")

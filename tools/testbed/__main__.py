@@ -34,7 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--distro", choices=image.DISTROS, default="bookworm")
     verb.add_argument("--alias", action="append", metavar="DOMAIN", help="a domain by which the test network finds it")
     verb.add_argument("--no-alias", action="store_true", help="take every domain away")
-    verb.add_argument("--from-image", metavar="IMAGE", help="start from a snapshot instead of a bare server")
+    start = verb.add_mutually_exclusive_group()
+    start.add_argument("--installed", action="store_true", help="with the packages of a site instead of a bare server")
+    start.add_argument("--from-image", metavar="IMAGE", help="start from a snapshot instead of a bare server")
     verb.add_argument("--vm", action="store_true", help="a virtual machine with a kernel of its own, without domains")
     verb.set_defaults(do=_up)
 
@@ -70,7 +72,8 @@ def _up(arguments: argparse.Namespace) -> None:
         print(vm.up(arguments.name, arguments.distro))
         return
     aliases = [] if arguments.no_alias else arguments.alias
-    print(server.up(arguments.name, arguments.distro, aliases, arguments.from_image))
+    start = image.installed(arguments.distro) if arguments.installed else arguments.from_image
+    print(server.up(arguments.name, arguments.distro, aliases, start))
 
 
 def _down(arguments: argparse.Namespace) -> None:

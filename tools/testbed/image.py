@@ -20,6 +20,11 @@ def server(distro: str) -> str:
     return _build("server", distro)
 
 
+def installed(distro: str) -> str:
+    """The image of a server that has the packages of a site: to install them takes a minute of this machine each time."""
+    return _build("installed", distro, server(distro))
+
+
 def vm(distro: str) -> str:
     """What the disk of a virtual machine holds."""
     return _build("vm", distro, server(distro))

@@ -1,6 +1,7 @@
 """The whole matrix runs on Debian 13; Debian 12 sees what is marked `both`, and one of each kind, marked `debian_12`.
 
-Among all scenarios each step of a deploy is killed in one way, by name in every way.
+Among all scenarios each step of a deploy is killed in one way, by name in every way; and the server restarts in
+two of the four ways.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from shop import STEPS, Shop, visited
 MARKS = {"both": "runs on every supported Debian", "debian_12": "one of a matrix that Debian 13 sees as a whole"}
 # What dies of a deploy, by the names of the functions that kill it.
 WAYS = ("controller", "both")
+RESTARTS = {"power_cut": "switched", "reboot": "migrated"}
 # Visitors a second, where a module does not say otherwise; they and the deploys share the machine.
 RATE = 50
 
@@ -38,6 +40,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def takes_its_turn(item: pytest.Item) -> bool:
     given = item.callspec.params if isinstance(item, pytest.Function) else {}
+    if "restart" in given:
+        return RESTARTS[given["restart"].__name__] == given["step"]
     way = getattr(given.get("kill"), "__name__", "")
     if way not in WAYS or "bookworm" in item.name:
         return True

@@ -20,6 +20,8 @@ from shop import Shop, assert_right, says, went_live
 RATE = 50 if turns.AMONG_ALL else 200
 # Seconds without any deploy, for comparison, deploys and rollbacks; most on the server that has the whole matrix.
 ROW = {"deploys-trixie": (60, 10, 3), "deploys-bookworm": (15, 3, 1)}
+if turns.AMONG_ALL:
+    ROW = {"deploys-trixie": (15, 4, 2), "deploys-bookworm": (5, 2, 1)}
 
 
 @pytest.fixture
