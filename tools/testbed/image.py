@@ -21,7 +21,7 @@ def server(distro: str) -> str:
 
 
 def installed(distro: str) -> str:
-    """The image of a server that has the packages of a site: to install them takes a minute of this machine each time."""
+    """The image of a server that has the packages of a site; to install them on each takes minutes of this machine."""
     return _build("installed", distro, server(distro))
 
 
