@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     start = verb.add_mutually_exclusive_group()
     start.add_argument("--installed", action="store_true", help="with the packages of a site instead of a bare server")
     start.add_argument("--from-image", metavar="IMAGE", help="start from a snapshot instead of a bare server")
-    verb.add_argument("--vm", action="store_true", help="a virtual machine with a kernel of its own, without domains")
+    verb.add_argument("--vm", action="store_true", help="a virtual machine with a kernel of its own, as --installed")
     verb.set_defaults(do=_up)
 
     verb = verbs.add_parser("down", help="remove servers")

@@ -26,8 +26,8 @@ def installed(distro: str) -> str:
 
 
 def vm(distro: str) -> str:
-    """What the disk of a virtual machine holds."""
-    return _build("vm", distro, server(distro))
+    """What the disk of a virtual machine holds; an emulated processor takes too long to install packages."""
+    return _build("vm", distro, installed(distro))
 
 
 def pebble() -> str:
