@@ -10,6 +10,11 @@ import pytest
 AMONG_ALL = os.environ.get("GROUNDCREW_SCENARIOS") == "all"
 
 
+def visitors(by_name: float) -> float:
+    """Visitors a second: among all scenarios, as many as leave the cores to what is tried before their eyes."""
+    return 20 if AMONG_ALL else by_name
+
+
 def take(config: pytest.Config, items: list[pytest.Item], takes_its_turn: Callable[[pytest.Item], bool]) -> None:
     """For `pytest_collection_modifyitems` in a scenario's conftest.py.
 

@@ -18,7 +18,7 @@ MARKS = {"both": "runs on every supported Debian", "debian_12": "one of a matrix
 WAYS = ("controller", "both")
 RESTARTS = {"power_cut": "switched", "reboot": "migrated"}
 # Visitors a second, where a module does not say otherwise; they and the deploys share the machine.
-RATE = 50
+RATE = turns.visitors(50)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -16,8 +16,8 @@ from accidents import current_fluttering
 from load import Load
 from shop import Shop, assert_right, says, went_live
 
-# Visitors a second: a site that is busy. Other scenarios leave no cores for so many.
-RATE = 50 if turns.AMONG_ALL else 200
+# A site that is busy.
+RATE = turns.visitors(200)
 # Seconds without any deploy, for comparison, deploys and rollbacks; most on the server that has the whole matrix.
 ROW = {"deploys-trixie": (60, 10, 3), "deploys-bookworm": (15, 3, 1)}
 if turns.AMONG_ALL:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import turns
 from shop import Shop, visited, went_live
 
 ASGI = {"entry": "shop.asgi:application"}
@@ -20,9 +21,10 @@ SERVERS: dict[str, dict[str, Any]] = {
 }
 # Those that make their socket by themselves.
 BINDING = ("granian", "daphne")
-DEPLOYS = 3
+# From another app server, and from itself.
+DEPLOYS = 2 if turns.AMONG_ALL else 3
 # Visitors a second: the machine of the tests has to carry them beside every server's start.
-RATE = 50
+RATE = turns.visitors(50)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,6 @@ def test_app_server(shop: Shop, case: str) -> None:
     shop.change, interface = wishes(case)
     kind = SERVERS[case]["kind"]
     with shop.nobody_notices():
-        # The first of them from the app server before.
         for _deploy in range(DEPLOYS):
             before, version = shop.settled(), shop.another()
             with shop.nobody_notices() as windows:
