@@ -1,7 +1,7 @@
 """Run molecule scenarios side by side: tools/scenarios.py [NAME...] (without, all that CI runs)
 
 GROUNDCREW_DEADLINE, in seconds since 1970, is when everything has to be over: what still runs then is ended, and has
-failed. Of those that begin last, one that would not be over does not begin, and that is told.
+failed. The longest ones begin last; one of them that would not be over in time does not begin, and that is told.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ MEMORY_EACH = 3 * 2**30
 # What each takes among all others on two cores; the longest begin first, so that none runs on alone in the end.
 SECONDS = {"deploys": 1800, "hardening": 1700, "processes": 1200, "projects": 1000, "secrets": 1000, "default": 800}
 SECONDS_OF_OTHERS = 500
-# These wait for all others, and may be left out where it is slow: two cores are not enough for attackers beside the
-# visitors of `deploys`.
-LAST = ("hardening", "secrets")
+# These wait for all others: two cores are not enough for attackers beside the visitors of `deploys`. Where a machine
+# has no time for them, the others still tell whether the whole site, every role and every deploy work.
+LAST = ("hardening", "processes", "projects", "secrets")
 # An emulated machine takes an hour, too long for every change.
 BY_NAME = ("machine",)
 PASSED, FAILED, TOO_LATE = "passed", "FAILED", "FAILED, not over at the deadline"
@@ -66,15 +66,22 @@ def side_by_side() -> int:
     return max(1, min(os.cpu_count() or 1, memory // MEMORY_EACH))
 
 
-def run(name: str, beside: str, deadline: float | None) -> Outcome:
+def pace(outcomes: list[Outcome]) -> float:
+    """How many times longer than on the machine of SECONDS those took that are over; at least 1."""
+    over = [outcome for outcome in outcomes if outcome.verdict == PASSED]
+    return max(1.0, sum(each.seconds for each in over) / max(1, sum(seconds_of(each.name) for each in over)))
+
+
+def run(name: str, beside: str, deadline: float | None, before: list[Outcome]) -> Outcome:
     """Run a scenario.
 
     :param beside: "all", or "some" that were asked for by name; then the longest ones do all that they can.
     :param deadline: in seconds since 1970; None if there is no hurry.
+    :param before: those that are over; this one is added.
     """
     log = LOGS / f"{name}.log"
     started = time.time()
-    if deadline and name in LAST and started + seconds_of(name) > deadline:
+    if deadline and name in LAST and started + seconds_of(name) * pace(before) > deadline:
         return Outcome(name, LEFT_OUT, 0, log)
     environment = {
         **os.environ,
@@ -106,6 +113,7 @@ def run(name: str, beside: str, deadline: float | None) -> Outcome:
             # Its servers would go on.
             molecule("destroy")
     outcome = Outcome(name, verdict, time.time() - started, log)
+    before.append(outcome)
     print(f"{outcome.verdict}  {name}  {outcome.seconds:.0f} s", flush=True)
     return outcome
 
@@ -135,7 +143,8 @@ def main(wanted: list[str]) -> int:
         f"running {len(chosen)} scenarios, {side_by_side()} side by side; logs in {LOGS.relative_to(ROOT)}", flush=True
     )
     with ThreadPoolExecutor(side_by_side()) as pool:
-        outcomes = list(pool.map(lambda name: run(name, "some" if wanted else "all", deadline), chosen))
+        over: list[Outcome] = []
+        outcomes = list(pool.map(lambda name: run(name, "some" if wanted else "all", deadline, over), chosen))
     failed = [outcome for outcome in outcomes if outcome.verdict in (FAILED, TOO_LATE)]
     rows = [(each.name, each.verdict, f"{each.seconds:.0f} s") for each in outcomes]
     print("", columns([("SCENARIO", "RESULT", "TIME"), *rows]), sep="\n")
