@@ -30,12 +30,10 @@ def pauses(jobs: Jobs, name: str) -> list[float]:
     """Seconds from the end of each run of a schedule to the beginning of the next, in order of length."""
     current = jobs.root("stat --format=%Y /srv/jobs/current")
     argv = f"journalctl --quiet --output=short-unix --since=@{current} --unit=jobs-schedule@{name}.service --identifier=systemd"
-    moments = [
-        (line.split()[3], float(line.split()[0])) for line in jobs.root(argv).splitlines() if "Deact" not in line
-    ]
-    return sorted(
-        begin - end for (ended, end), (began, begin) in pairwise(moments) if (ended, began) == ("Finished", "Starting")
-    )
+    lines = [line.split() for line in jobs.root(argv).splitlines()]
+    # Between them stands what a run has consumed, where that is a second or more.
+    moments = [(line[3], float(line[0])) for line in lines if line[3] in ("Starting", "Finished")]
+    return sorted(begin - end for (ended, end), (_began, begin) in pairwise(moments) if ended == "Finished")
 
 
 def test_commands_run_when_they_are_due(jobs: Jobs) -> None:
