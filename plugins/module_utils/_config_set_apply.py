@@ -309,7 +309,10 @@ def confirm(system: System, name: str) -> None:
     with system.lock(name):
         journal = Journal.find(system, name)
         if journal is None or journal.state != HELD:
-            raise ConfigSetError("nothing is held any more: it came too late, and the old state is back")
+            raise ConfigSetError(
+                "nothing is held any more: the confirmation came too late, and the old state is back. Run this again; "
+                "for a slow server with more time, which is host_access_hold in our roles, and reconnect.within here"
+            )
         journal.remove()
 
 
