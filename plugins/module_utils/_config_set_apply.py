@@ -310,8 +310,8 @@ def confirm(system: System, name: str) -> None:
         journal = Journal.find(system, name)
         if journal is None or journal.state != HELD:
             raise ConfigSetError(
-                "nothing is held any more: the confirmation came too late, and the old state is back. Run this again; "
-                "for a slow server with more time, which is host_access_hold in our roles, and reconnect.within here"
+                "nothing is held any more: the confirmation came too late, and the old state is back. Where the server is "
+                "slow, give it more time: host_access_hold for the role host, reconnect.within for other sets"
             )
         journal.remove()
 
