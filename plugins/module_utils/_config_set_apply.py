@@ -310,8 +310,8 @@ def confirm(system: System, name: str) -> None:
         journal = Journal.find(system, name)
         if journal is None or journal.state != HELD:
             raise ConfigSetError(
-                "nothing is held any more: the confirmation came too late, and the old state is back. Where the server is "
-                "slow, give it more time: host_access_hold for the role host, reconnect.within for other sets"
+                "nothing is held any more: the confirmation came too late, and the old state is back. Where the server "
+                "is slow, give it more time: host_access_hold for the role host, reconnect.within for other sets"
             )
         journal.remove()
 
