@@ -29,10 +29,7 @@ server: ## Boot a bare test server [NAME=server] [DISTRO=bookworm|trixie]; print
 server-down: ## Remove a test server [NAME=server]
 	@$(TESTBED) down $(NAME)
 
-# Most linters and sanity leave one core to others.
-test: ## Run everything that CI runs; `make vm` takes longer still
-	@$(MAKE) --jobs=2 --output-sync=target sanity lint unit
-	@$(MAKE) molecule
+test: lint sanity unit molecule ## Run everything that CI runs; `make vm` takes longer still
 
 lint: .cache/venv-2.19/.ready ## Check style and types: ansible-lint, yamllint, ruff, mypy
 	@$(BIN)/python tools/checks.py lint
