@@ -36,8 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--no-alias", action="store_true", help="take every domain away")
     start = verb.add_mutually_exclusive_group()
     start.add_argument("--installed", action="store_true", help="with the packages of a site instead of a bare server")
-    start.add_argument("--from-image", metavar="IMAGE", help="start from a snapshot instead of a bare server")
-    verb.add_argument("--vm", action="store_true", help="a virtual machine with a kernel of its own, as --installed")
+    start.add_argument("--vm", action="store_true", help="a virtual machine with a kernel of its own, as --installed")
     verb.set_defaults(do=_up)
 
     verb = verbs.add_parser("down", help="remove servers")
@@ -51,11 +50,6 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("name")
     verb.add_argument("command", nargs=argparse.REMAINDER)
     verb.set_defaults(do=_ssh)
-
-    verb = verbs.add_parser("snapshot", help="keep a server's disk as an image")
-    verb.add_argument("name")
-    verb.add_argument("image")
-    verb.set_defaults(do=lambda arguments: server.snapshot(arguments.name, arguments.image))
 
     verb = verbs.add_parser("pebble", help="the ACME test server of the test network")
     verb.add_argument("action", choices=("up", "down"))
@@ -72,8 +66,7 @@ def _up(arguments: argparse.Namespace) -> None:
         print(vm.up(arguments.name, arguments.distro))
         return
     aliases = [] if arguments.no_alias else arguments.alias
-    start = image.installed(arguments.distro) if arguments.installed else arguments.from_image
-    print(server.up(arguments.name, arguments.distro, aliases, start))
+    print(server.up(arguments.name, arguments.distro, aliases, arguments.installed))
 
 
 def _down(arguments: argparse.Namespace) -> None:

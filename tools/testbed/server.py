@@ -39,7 +39,7 @@ def up(
     name: str,
     distro: str = "bookworm",
     aliases: list[str] | None = None,
-    from_image: str | None = None,
+    installed: bool = False,
     address: str | None = None,
 ) -> Path:
     """Boot a server, or start it again; returns its inventory. Aliases replace those it had, None keeps them."""
@@ -47,7 +47,7 @@ def up(
     engine.ensure()
     state = engine.inspect(box)
     if state is None:
-        _create(name, distro, from_image or image.server(distro), address)
+        _create(name, distro, (image.installed if installed else image.server)(distro), address)
     elif not state["State"]["Running"]:
         docker("start", box)
     if aliases is not None or state is None:
@@ -62,11 +62,6 @@ def up(
 def down(name: str) -> None:
     engine.remove(container(name))
     shutil.rmtree(folder(name), ignore_errors=True)
-
-
-def snapshot(name: str, tag: str) -> None:
-    """Keep a server's disk as an image, so that others can start from a converged server."""
-    docker("commit", container(name), tag)
 
 
 def overview() -> str:
