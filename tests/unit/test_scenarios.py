@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import scenarios
-from scenarios import FAILED, LAST, LEFT_OUT, LONGEST_LINE, PASSED, TOO_LATE, Outcome
+from scenarios import BROKEN_OFF, FAILED, LAST, LEFT_OUT, LONGEST_LINE, PASSED, SECONDS, TOO_LATE, Outcome
 
 LOG = """
 TASK [Boot the servers]
@@ -36,8 +36,8 @@ def test_the_longest_come_first_but_for_those_that_come_last() -> None:
     [
         ([], 1.0),
         ([over("deploys", 900)], 1.0),
-        ([over("deploys", 3600)], 2.0),
-        ([over("deploys", 3600), over("nginx", 250)], 3850 / 2300),
+        ([over("deploys", 2 * SECONDS["deploys"])], 2.0),
+        ([over("deploys", 3600), over("nginx", 250)], 3850 / (SECONDS["deploys"] + SECONDS["nginx"])),
         ([over("deploys", 1800), over("nginx", 5000, FAILED)], 1.0),
     ],
 )
@@ -72,6 +72,13 @@ def test_only_what_comes_last_is_left_out(
     outcome = scenarios.run(name, "all", time.time() + seconds, before)
     assert outcome.verdict == verdict
     assert (outcome in before) == (verdict != LEFT_OUT)
+
+
+def test_what_comes_last_and_takes_longer_than_it_should_is_broken_off(
+    logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SECONDS, "projects", 0)
+    assert scenarios.run("projects", "all", time.time() + 0.5, []).verdict == BROKEN_OFF
 
 
 def test_without_a_deadline_nothing_is_left_out(logs: Path) -> None:
