@@ -71,8 +71,8 @@ class Jobs:
 
     # --- root
 
-    def root(self, script: str, *, check: bool = True) -> str:
-        return server.root(self.name, script, check=check)
+    def root(self, script: str, stdin: str = "", *, check: bool = True) -> str:
+        return server.root(self.name, script, stdin, check=check)
 
     def forget(self) -> None:
         """Forget what tasks have noted so far."""
