@@ -12,7 +12,7 @@ import pytest
 from again import converge, play
 from attacker import Attacker, wait
 
-OFF = {
+OFF: dict[str, Any] = {
     "host_fail2ban": False,
     "host_upgrades": False,
     "host_restarts": False,
@@ -311,7 +311,8 @@ def written(host: Any) -> set[str]:
 
 
 def test_what_is_switched_off_leaves_no_trace(host: Any) -> None:
-    everything, off = written(host), {}
+    everything = written(host)
+    off: dict[str, Any] = {}
     assert len(everything) > 15
     try:
         for measure, value in OFF.items():

@@ -15,7 +15,7 @@ from again import converge
 from visitor import Answer, Visitor
 
 LOGIN = "/accounts/login/"
-NOTHING = {
+NOTHING: dict[str, Any] = {
     "nginx_visitor_rate": "",
     "nginx_visitor_connections": 0,
     "nginx_login_rate": "",
