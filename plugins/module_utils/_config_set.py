@@ -56,9 +56,9 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
         "default": [],
         "options": {
             "path": {"type": "str", "required": True},
-            "owner": {"type": "str", "default": "root"},
-            "group": {"type": "str", "default": "root"},
-            "mode": {"type": "str", "default": "0755"},
+            "owner": {"type": "str"},
+            "group": {"type": "str"},
+            "mode": {"type": "str"},
         },
     },
     "exclusive": {"type": "list", "elements": "raw", "default": []},
@@ -138,7 +138,10 @@ class ActionFailed(ConfigSetError):
 
 @dataclass(frozen=True)
 class Entry:
-    """What stands, or shall stand, at a path. `mode` is None where the kind has none (a link, nothing)."""
+    """What stands, or shall stand, at a path. `mode` is None where the kind has none (a link, nothing).
+
+    Of a directory that is wanted, an empty `owner` or `group` and no `mode` mean: as it is.
+    """
 
     kind: str  # absent, file, link, directory, other
     content: bytes = b""
@@ -149,6 +152,7 @@ class Entry:
 
 
 ABSENT = Entry("absent")
+NEW_DIRECTORY = Entry("directory", owner="root", group="root", mode=0o755)
 
 
 @dataclass(frozen=True)
@@ -301,7 +305,15 @@ def wanted_from(args: Mapping[str, t.Any], contents: Mapping[str, bytes]) -> Wan
         wanted = Entry("file", content=content, owner=entry["owner"], group=entry["group"], mode=mode)
         files.append(WantedFile(entry["dest"], wanted, entry["secret"]))
     directories = tuple(
-        WantedFile(d["path"], Entry("directory", owner=d["owner"], group=d["group"], mode=int(d["mode"], 8)))
+        WantedFile(
+            d["path"],
+            Entry(
+                "directory",
+                owner=d["owner"] or "",
+                group=d["group"] or "",
+                mode=int(d["mode"], 8) if d["mode"] else None,
+            ),
+        )
         for d in sorted(args["directories"], key=lambda d: d["path"].count("/"))
     )
     units = tuple(
@@ -545,11 +557,14 @@ def _directory_steps(wanted: Wanted, observed: Observed, conflicts: list[str]) -
     for directory in wanted.directories:
         for parent in _ancestors(directory.path):
             if observed.parents[parent].kind == "absent" and parent not in steps:
-                made = Entry("directory", owner="root", group="root", mode=0o755)
-                steps[parent] = Step(parent, ABSENT, made)
+                steps[parent] = Step(parent, ABSENT, NEW_DIRECTORY)
         before = observed.parents[directory.path]
-        after = replace(
-            directory.entry, owner=_known(observed.owners, directory), group=_known(observed.groups, directory, "group")
+        found = before if before.kind == "directory" else NEW_DIRECTORY
+        after = Entry(
+            "directory",
+            owner=_known(observed.owners, directory) or found.owner,
+            group=_known(observed.groups, directory, "group") or found.group,
+            mode=found.mode if directory.entry.mode is None else directory.entry.mode,
         )
         if before.kind not in ("absent", "directory"):
             conflicts.append(f"{directory.path} shall be a directory, and is something else")

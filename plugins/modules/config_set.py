@@ -75,7 +75,10 @@ options:
         type: bool
         default: false
   directories:
-    description: Directories, made before the files. Missing ones above them are made with V("0755"), owned by root.
+    description:
+      - Directories, made before the files. Missing ones above them are made with V("0755"), owned by root.
+      - Of one that exists, what an entry leaves out of O(directories[].owner), O(directories[].group) and
+        O(directories[].mode) stays as it is. Other programs and administrators close some of C(/etc) further.
     type: list
     elements: dict
     default: []
@@ -85,17 +88,14 @@ options:
         type: str
         required: true
       owner:
-        description: User, by name or number, who owns the directory.
+        description: User, by name or number, who owns the directory; C(root) for a new one.
         type: str
-        default: root
       group:
-        description: Group, by name or number, of the directory.
+        description: Group, by name or number, of the directory; C(root) for a new one.
         type: str
-        default: root
       mode:
-        description: Octal permissions as a quoted string.
+        description: Octal permissions as a quoted string; V("0755") for a new one.
         type: str
-        default: "0755"
   exclusive:
     description:
       - Directories in which files that this set once wrote, and no longer lists, are removed.

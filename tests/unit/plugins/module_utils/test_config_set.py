@@ -118,7 +118,7 @@ def test_the_wanted_set_has_its_defaults():
             {"dest": "/c", "link": "a"},
             {"dest": "/d", "copy": "d", "mode": "755", "owner": "app", "group": "app"},
         ],
-        directories=[{"path": "/e/f"}, {"path": "/e", "mode": "02750"}],
+        directories=[{"path": "/e/f"}, {"path": "/e", "owner": "app", "group": "app", "mode": "02750"}],
         exclusive=["/e", {"path": "/f", "foreign": True}],
         validate=["true"],
         commands=[{"argv": ["true"]}],
@@ -134,8 +134,8 @@ def test_the_wanted_set_has_its_defaults():
             WantedFile("/d", Entry("file", b"d", owner="app", group="app", mode=0o755)),
         ),
         directories=(
-            WantedFile("/e", Entry("directory", owner="root", group="root", mode=0o2750)),
-            WantedFile("/e/f", Entry("directory", owner="root", group="root", mode=0o755)),
+            WantedFile("/e", Entry("directory", owner="app", group="app", mode=0o2750)),
+            WantedFile("/e/f", Entry("directory")),
         ),
         exclusive=(Exclusive("/e"), Exclusive("/f", foreign=True)),
         validate=(("true",),),
@@ -217,6 +217,10 @@ def a(**about: t.Any) -> dict[str, t.Any]:
                      [("/etc/d", "created"), ("/etc/d/e", "created")], id="directory with a missing parent"),
         pytest.param({"directories": (WantedFile("/etc/d", directory(0o700)),)}, {"/etc/d": directory(0o755)},
                      [("/etc/d", "changed")], id="mode of a directory"),
+        pytest.param({"directories": (WantedFile("/etc/d", Entry("directory")),)}, {"/etc/d": directory(0o750, "app")}, [],
+                     id="a directory of which nothing is said"),
+        pytest.param({"directories": (WantedFile("/etc/d", Entry("directory", group="root")),)},
+                     {"/etc/d": directory(0o750, "app")}, [], id="a directory of which something is said that is so"),
         pytest.param({"directories": (WantedFile("/etc/d", directory()),), "files": (WantedFile("/etc/d/a", file()),)}, {},
                      [("/etc/d", "created"), ("/etc/d/a", "created")], id="directory before its file"),
         pytest.param({"absent": ("/etc/a",)}, {"/etc/a": file()}, [("/etc/a", "removed")], id="absent file"),
@@ -380,6 +384,20 @@ def test_commands_run_for_the_files_that_they_name():
     }
     assert planned(wanted).commands == (("every",), ("a",))
     assert planned(wanted, {"/etc/a": file()}).commands == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "after"),
+    [
+        (Entry("directory"), ABSENT, directory()),
+        (Entry("directory", owner="app"), ABSENT, directory(owner="app")),
+        (Entry("directory", owner="app"), directory(0o750), directory(0o750, "app")),
+        (Entry("directory", mode=0o700), directory(0o750, "app"), directory(0o700, "app")),
+    ],
+)
+def test_what_is_not_said_of_a_directory_stays(wanted: Entry, found: Entry, after: Entry):
+    (step,) = planned({"directories": (WantedFile("/etc/d", wanted),)}, {"/etc/d": found}).steps
+    assert step.after == after
 
 
 def test_directories_are_no_reason_to_reload_anything():
