@@ -34,7 +34,7 @@ SECONDS = {
     "certbot": 300,
     "redis": 270,
     "consumer": 100,
-    "hardening": 1700,
+    "hardening": 2000,
     "processes": 1660,
     "projects": 1500,
     "secrets": 1000,

@@ -56,8 +56,8 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
         "default": [],
         "options": {
             "path": {"type": "str", "required": True},
-            "owner": {"type": "str"},
-            "group": {"type": "str"},
+            "owner": {"type": "str", "default": "root"},
+            "group": {"type": "str", "default": "root"},
             "mode": {"type": "str"},
         },
     },
@@ -140,7 +140,7 @@ class ActionFailed(ConfigSetError):
 class Entry:
     """What stands, or shall stand, at a path. `mode` is None where the kind has none (a link, nothing).
 
-    Of a directory that is wanted, an empty `owner` or `group` and no `mode` mean: as it is.
+    Of a directory that is wanted, no mode means: not more open than a new one.
     """
 
     kind: str  # absent, file, link, directory, other
@@ -152,7 +152,7 @@ class Entry:
 
 
 ABSENT = Entry("absent")
-NEW_DIRECTORY = Entry("directory", owner="root", group="root", mode=0o755)
+NEW_DIRECTORY_MODE = 0o755
 
 
 @dataclass(frozen=True)
@@ -307,12 +307,7 @@ def wanted_from(args: Mapping[str, t.Any], contents: Mapping[str, bytes]) -> Wan
     directories = tuple(
         WantedFile(
             d["path"],
-            Entry(
-                "directory",
-                owner=d["owner"] or "",
-                group=d["group"] or "",
-                mode=int(d["mode"], 8) if d["mode"] else None,
-            ),
+            Entry("directory", owner=d["owner"], group=d["group"], mode=int(d["mode"], 8) if d["mode"] else None),
         )
         for d in sorted(args["directories"], key=lambda d: d["path"].count("/"))
     )
@@ -557,14 +552,17 @@ def _directory_steps(wanted: Wanted, observed: Observed, conflicts: list[str]) -
     for directory in wanted.directories:
         for parent in _ancestors(directory.path):
             if observed.parents[parent].kind == "absent" and parent not in steps:
-                steps[parent] = Step(parent, ABSENT, NEW_DIRECTORY)
+                made = Entry("directory", owner="root", group="root", mode=NEW_DIRECTORY_MODE)
+                steps[parent] = Step(parent, ABSENT, made)
         before = observed.parents[directory.path]
-        found = before if before.kind == "directory" else NEW_DIRECTORY
-        after = Entry(
-            "directory",
-            owner=_known(observed.owners, directory) or found.owner,
-            group=_known(observed.groups, directory, "group") or found.group,
-            mode=found.mode if directory.entry.mode is None else directory.entry.mode,
+        mode = directory.entry.mode
+        if mode is None:
+            mode = NEW_DIRECTORY_MODE if before.mode is None else before.mode & ~0o022
+        after = replace(
+            directory.entry,
+            owner=_known(observed.owners, directory),
+            group=_known(observed.groups, directory, "group"),
+            mode=mode,
         )
         if before.kind not in ("absent", "directory"):
             conflicts.append(f"{directory.path} shall be a directory, and is something else")

@@ -75,10 +75,7 @@ options:
         type: bool
         default: false
   directories:
-    description:
-      - Directories, made before the files. Missing ones above them are made with V("0755"), owned by root.
-      - Of one that exists, what an entry leaves out of O(directories[].owner), O(directories[].group) and
-        O(directories[].mode) stays as it is. Other programs and administrators close some of C(/etc) further.
+    description: Directories, made before the files. Missing ones above them are made with V("0755"), owned by root.
     type: list
     elements: dict
     default: []
@@ -88,13 +85,18 @@ options:
         type: str
         required: true
       owner:
-        description: User, by name or number, who owns the directory; C(root) for a new one.
+        description: User, by name or number, who owns the directory.
         type: str
+        default: root
       group:
-        description: Group, by name or number, of the directory; C(root) for a new one.
+        description: Group, by name or number, of the directory.
         type: str
+        default: root
       mode:
-        description: Octal permissions as a quoted string; V("0755") for a new one.
+        description:
+          - Octal permissions as a quoted string.
+          - Without it a new directory gets V("0755"). One that exists keeps what it has, because other programs and
+            administrators close some of C(/etc) further, but loses the right of group and others to write to it.
         type: str
   exclusive:
     description:

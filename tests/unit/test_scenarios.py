@@ -62,8 +62,8 @@ def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("nginx", 60, [], PASSED),
         ("nginx", 0.5, [], TOO_LATE),
         ("hardening", 60, [], LEFT_OUT),
-        ("hardening", 2000, [], PASSED),
-        ("hardening", 2000, [over("deploys", 3600)], LEFT_OUT),
+        ("hardening", 2400, [], PASSED),
+        ("hardening", 2400, [over("deploys", 3600)], LEFT_OUT),
     ],
 )
 def test_only_what_comes_last_is_left_out(

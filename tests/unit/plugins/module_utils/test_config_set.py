@@ -135,7 +135,7 @@ def test_the_wanted_set_has_its_defaults():
         ),
         directories=(
             WantedFile("/e", Entry("directory", owner="app", group="app", mode=0o2750)),
-            WantedFile("/e/f", Entry("directory")),
+            WantedFile("/e/f", Entry("directory", owner="root", group="root")),
         ),
         exclusive=(Exclusive("/e"), Exclusive("/f", foreign=True)),
         validate=(("true",),),
@@ -217,10 +217,6 @@ def a(**about: t.Any) -> dict[str, t.Any]:
                      [("/etc/d", "created"), ("/etc/d/e", "created")], id="directory with a missing parent"),
         pytest.param({"directories": (WantedFile("/etc/d", directory(0o700)),)}, {"/etc/d": directory(0o755)},
                      [("/etc/d", "changed")], id="mode of a directory"),
-        pytest.param({"directories": (WantedFile("/etc/d", Entry("directory")),)}, {"/etc/d": directory(0o750, "app")}, [],
-                     id="a directory of which nothing is said"),
-        pytest.param({"directories": (WantedFile("/etc/d", Entry("directory", group="root")),)},
-                     {"/etc/d": directory(0o750, "app")}, [], id="a directory of which something is said that is so"),
         pytest.param({"directories": (WantedFile("/etc/d", directory()),), "files": (WantedFile("/etc/d/a", file()),)}, {},
                      [("/etc/d", "created"), ("/etc/d/a", "created")], id="directory before its file"),
         pytest.param({"absent": ("/etc/a",)}, {"/etc/a": file()}, [("/etc/a", "removed")], id="absent file"),
@@ -387,17 +383,21 @@ def test_commands_run_for_the_files_that_they_name():
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found", "after"),
+    ("found", "mode"),
     [
-        (Entry("directory"), ABSENT, directory()),
-        (Entry("directory", owner="app"), ABSENT, directory(owner="app")),
-        (Entry("directory", owner="app"), directory(0o750), directory(0o750, "app")),
-        (Entry("directory", mode=0o700), directory(0o750, "app"), directory(0o700, "app")),
+        (ABSENT, 0o755),
+        (directory(0o755), None),
+        (directory(0o750), None),
+        (directory(0o2700), None),
+        (directory(0o777), 0o755),
+        (directory(0o2770), 0o2750),
+        (directory(0o750, "app"), 0o750),
     ],
 )
-def test_what_is_not_said_of_a_directory_stays(wanted: Entry, found: Entry, after: Entry):
-    (step,) = planned({"directories": (WantedFile("/etc/d", wanted),)}, {"/etc/d": found}).steps
-    assert step.after == after
+def test_a_directory_without_a_mode_stays_as_closed_as_it_is(found: Entry, mode: int | None):
+    wanted = WantedFile("/etc/d", Entry("directory", owner="root", group="root"))
+    plan = planned({"directories": (wanted,)}, {"/etc/d": found})
+    assert [step.after for step in plan.steps] == ([] if mode is None else [directory(mode)])
 
 
 def test_directories_are_no_reason_to_reload_anything():
