@@ -43,7 +43,7 @@ unit: $(CORES:%=.cache/venv-%/.ready) ## Run the unit tests on each supported an
 molecule: build ## Run the scenarios on real servers, side by side [SCENARIO=name]
 	@$(BIN)/python tools/scenarios.py $(SCENARIO)
 
-vm: build ## See on an emulated machine what a container cannot show; takes an hour [DISTRO=bookworm|trixie]
+vm: build ## See on an emulated machine what a container cannot show; takes an hour and a half [DISTRO=bookworm|trixie]
 	@DISTRO=$(DISTRO) $(BIN)/python tools/scenarios.py machine
 
 build: .cache/collections/.ready ## Build the collection and install it under .cache/collections

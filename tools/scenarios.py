@@ -43,7 +43,7 @@ SECONDS_OF_A_NEW_ONE = 500
 # These wait for all others: two cores are not enough for attackers beside the visitors of `deploys`. Where a machine
 # has no time for them, the others still tell whether the whole site, every role and every deploy work.
 LAST = ("hardening", "processes", "projects", "secrets")
-# An emulated machine takes an hour, too long for every change.
+# An emulated machine takes an hour and a half, too long for every change.
 BY_NAME = ("machine",)
 PASSED, FAILED, TOO_LATE = "passed", "FAILED", "FAILED, not over at the deadline"
 LEFT_OUT, BROKEN_OFF = "LEFT OUT, there was no time", "BROKEN OFF at the deadline"

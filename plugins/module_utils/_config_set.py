@@ -140,7 +140,7 @@ class ActionFailed(ConfigSetError):
 class Entry:
     """What stands, or shall stand, at a path. `mode` is None where the kind has none (a link, nothing).
 
-    Of a directory that is wanted, no mode means: not more open than a new one.
+    Of a directory that is wanted, no mode means: as it is, but not for group and others to write; 0755 for a new one.
     """
 
     kind: str  # absent, file, link, directory, other
