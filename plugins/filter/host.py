@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ansible.errors import AnsibleFilterError
 
-KEYS = ("packages", "files", "validate", "commands", "units", "services")
+KEYS = ("packages", "directories", "files", "validate", "commands", "units", "services")
 
 
 def host_measures(measures: Sequence[Mapping[str, t.Any]]) -> dict[str, list[t.Any]]:
     """One set of all that is wanted; of the rest, the units stopped and the directories in which files may be left."""
-    found: dict[str, list[t.Any]] = {"packages": [], "files": [], "validate": [], "commands": [], "units": []}
+    found: dict[str, list[t.Any]] = {key: [] for key in KEYS if key != "services"}
     for index, measure in enumerate(measures):
         if unknown := set(measure) - {"wanted", *KEYS}:
             raise AnsibleFilterError(f"measure {index} has unknown keys: {', '.join(sorted(unknown))}")
@@ -25,15 +25,17 @@ def host_measures(measures: Sequence[Mapping[str, t.Any]]) -> dict[str, list[t.A
         # A command that a file brings into effect does the same for its removal.
         found["commands"] += measure.get("commands", [])
         if measure["wanted"]:
-            for key in ("packages", "files", "validate", "units"):
+            for key in ("packages", "directories", "files", "validate", "units"):
                 found[key] += measure.get(key, [])
             found["units"] += measure.get("services", [])
         else:
             found["units"] += [
                 {"name": unit["name"], "state": "stopped", "enabled": False} for unit in measure.get("units", [])
             ]
+    known = {"/etc", *(directory["path"] for directory in found["directories"])}
     return found | {
-        "directories": [{"path": path} for path in _directories(found["files"]) if path != "/etc"],
+        "directories": found["directories"]
+        + [{"path": path} for path in _directories(found["files"]) if path not in known],
         "exclusive": _directories([file for measure in measures for file in measure.get("files", [])]),
     }
 

@@ -30,6 +30,7 @@ OFF: dict[str, Any] = {
 }
 # Files that do not belong to a measure, and the admin user's; see test_access.py.
 KEPT = {
+    "/etc/default/debsums",
     "/etc/default/locale",
     "/etc/locale.conf",
     "/etc/localtime",
@@ -41,7 +42,7 @@ KEPT = {
     "/etc/ssh/authorized_keys.d/admin",
     "/etc/ssh/sshd_config.d/05-groundcrew-keys.conf",
 }
-# Measures without a file of their own: two are a package, one has lines in a file of several.
+# Measures without a file of their own: one is a package, one has a line in a package's file, one has lines in a file of several.
 NO_FILE = ("host_package_check", "host_password_quality", "host_sysctl_hardening")
 HOST = Path(__file__).parent.parent / "host.yml"
 PROGRAM = "/usr/local/lib/groundcrew/groundcrew-reboot"
@@ -301,6 +302,16 @@ def test_a_password_has_to_be_hard_to_guess(host: Any) -> None:
     host.check_output("userdel --remove tester")
 
 
+def test_a_changed_program_is_told_each_week(host: Any) -> None:
+    host.check_output("mv /usr/bin/factor /usr/bin/factor.kept && cp /bin/true /usr/bin/factor")
+    try:
+        host.check_output("run-parts --regex '^debsums$' /etc/cron.weekly")
+    finally:
+        host.check_output("mv /usr/bin/factor.kept /usr/bin/factor")
+    assert "changed file /usr/bin/factor" in host.check_output("journalctl --boot --identifier debsums")
+    assert host.service("cron.service").is_running
+
+
 # ------------------------------------------------------------------------------------------------------------------ off
 
 
@@ -328,6 +339,7 @@ def test_what_is_switched_off_leaves_no_trace(host: Any) -> None:
         # Those of certificates and of the firewall are no part of it.
         assert host.run("systemctl list-unit-files --no-legend 'groundcrew-[!cf]*'").stdout == ""
         assert host.run("nft list table inet f2b-table").rc != 0
+        assert host.file("/etc/default/debsums").content_string == "CRON_CHECK=never\n"
         assert "changed=0" in play(host, HOST, **OFF)
     finally:
         converge(host)

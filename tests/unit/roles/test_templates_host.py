@@ -36,6 +36,7 @@ CASES: dict[str, dict[str, Any]] = {
     "off": ALL_OFF,
     # As -e name=value gives them.
     "texts": {name: str(value) for name, value in ALL_OFF.items() if isinstance(value, bool)},
+    "unchecked": {"host_package_check": False, "ansible_facts": {"packages": {"debsums": []}}},
     "container": {"ansible_facts": {"virtualization_tech_guest": ["container", "docker"]}},
     "wishes": {
         "host_packages": ["nginx"],
@@ -174,8 +175,18 @@ def test_packages_of_the_site_and_of_the_measures_are_one_list(rendered: dict[st
     assert rendered["nginx"]["packages"][0] == "nginx"
     assert set(rendered["nginx"]["packages"]) == {
         *("nginx", "fail2ban", "nftables", "python3-systemd"),
-        *("unattended-upgrades", "needrestart", "systemd-timesyncd", "debsums", "libpam-passwdqc"),
+        *("unattended-upgrades", "needrestart", "systemd-timesyncd", "cron", "debsums", "libpam-passwdqc"),
     }
+
+
+def test_the_keys_of_users_can_be_read_by_sshd(rendered: dict[str, Any]) -> None:
+    assert {"path": "/etc/ssh/authorized_keys.d", "mode": "0755"} in rendered["admin"]["parts"]["directories"]
+
+
+def test_where_debsums_stays_installed_its_job_does_nothing_by_itself(rendered: dict[str, Any]) -> None:
+    assert file(rendered, "plain", "default/debsums") == "CRON_CHECK=weekly\n"
+    assert file(rendered, "unchecked", "default/debsums") == "CRON_CHECK=never\n"
+    assert "debsums" not in rendered["unchecked"]["packages"]
 
 
 def test_a_container_is_not_asked_for_the_time(rendered: dict[str, Any]) -> None:

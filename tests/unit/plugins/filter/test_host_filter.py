@@ -60,8 +60,24 @@ NOTHING: dict[str, Any] = {
             ],
             {**NOTHING, "packages": ["a", "c"]},
         ),
+        (
+            [
+                {
+                    "wanted": True,
+                    "directories": [{"path": "/etc/a.d", "mode": "0755"}],
+                    "files": [{"content": "", "dest": "/etc/a.d/x"}, {"content": "", "dest": "/etc/b.d/x"}],
+                },
+                {"wanted": False, "directories": [{"path": "/etc/c.d"}]},
+            ],
+            {
+                **NOTHING,
+                "directories": [{"path": "/etc/a.d", "mode": "0755"}, {"path": "/etc/b.d"}],
+                "files": [{"content": "", "dest": "/etc/a.d/x"}, {"content": "", "dest": "/etc/b.d/x"}],
+                "exclusive": ["/etc/a.d", "/etc/b.d"],
+            },
+        ),
     ],
-    ids=["none", "empty", "on", "off", "mixed"],
+    ids=["none", "empty", "on", "off", "mixed", "directories"],
 )
 def test_measures_become_one_set(measures: list[dict[str, Any]], expected: dict[str, Any]) -> None:
     assert host_measures(measures) == expected
