@@ -105,6 +105,8 @@ def run(name: str, beside: str, deadline: float | None, before: list[Outcome]) -
         "MOLECULE_GLOB": "molecule/*/molecule.yml",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "GROUNDCREW_SCENARIOS": beside,
+        # Where time is short one failure tells enough, and what is broken off later has not hidden any.
+        "PYTEST_ADDOPTS": "--exitfirst" if deadline else os.environ.get("PYTEST_ADDOPTS", ""),
         "PY_COLORS": "0",
         "ANSIBLE_FORCE_COLOR": "0",
     }

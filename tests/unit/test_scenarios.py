@@ -81,6 +81,16 @@ def test_what_comes_last_and_takes_longer_than_it_should_is_broken_off(
     assert scenarios.run("projects", "all", time.time() + 0.5, []).verdict == BROKEN_OFF
 
 
+@pytest.mark.parametrize(("deadline", "options"), [(time.time() + 10**6, "--exitfirst\n"), (None, "--durations=9\n")])
+def test_where_time_is_short_the_first_failure_is_the_last(
+    logs: Path, monkeypatch: pytest.MonkeyPatch, deadline: float | None, options: str
+) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--durations=9")
+    (logs / "molecule").write_text('#!/bin/sh\n[ "$1" != test ] || echo "$PYTEST_ADDOPTS"\n')
+    scenarios.run("projects", "all", deadline, [])
+    assert (logs / "projects.log").read_text() == options
+
+
 def test_without_a_deadline_nothing_is_left_out(logs: Path) -> None:
     assert scenarios.run("hardening", "some", None, [over("deploys", 10**6)]).verdict == PASSED
 
