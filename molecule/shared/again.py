@@ -1,12 +1,17 @@
-"""Runs playbooks against the server under test once more, for tests about what a change does to a server that runs."""
+"""Runs playbooks against the server under test once more, or restarts it, for tests about what that does to one that runs."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from testbed import server
+from testbed.system import TestbedError
 
 
 def command(host: Any, playbook: str | Path, *options: str, **changed: Any) -> dict[str, Any]:
@@ -35,3 +40,26 @@ def converge(host: Any, *options: str, check: bool = True, **changed: Any) -> st
     """Converge the server once more with the scenario's own playbook."""
     playbook = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"]) / "converge.yml"
     return play(host, playbook, *options, check=check, **changed)
+
+
+def wait(condition: Callable[[], bool], seconds: float = 300) -> bool:
+    """Whether something comes true in time; an emulated machine takes minutes."""
+    end = time.monotonic() + seconds
+    while not (seen := condition()) and time.monotonic() < end:
+        time.sleep(1)
+    return seen
+
+
+def restart(name: str, script: str = "systemctl reboot") -> None:
+    """Run what restarts a server, and return once that answers again."""
+
+    def boot() -> str:
+        try:
+            # Of a machine the boot, of a container its first process.
+            return server.root(name, "cat /proc/sys/kernel/random/boot_id; cut -d' ' -f22 /proc/1/stat")
+        except TestbedError:
+            return ""
+
+    before = boot()
+    server.root(name, script, check=False)
+    assert wait(lambda: boot() not in ("", before), 900)

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import shlex
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-
-def wait(condition: Callable[[], bool], seconds: float = 300) -> bool:
-    """Whether something comes true in time; an emulated machine takes minutes."""
-    end = time.monotonic() + seconds
-    while not (seen := condition()) and time.monotonic() < end:
-        time.sleep(1)
-    return seen
+from again import wait
 
 
 class Attacker:

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from again import command
-from attacker import wait
+from again import command, wait
 from testbed import server
 
 HOST = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"], "host.yml")

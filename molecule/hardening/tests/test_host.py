@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import turns
-from again import converge, play
-from attacker import Attacker, wait
+from again import converge, play, wait
+from attacker import Attacker
 
 OFF: dict[str, Any] = {
     "host_fail2ban": False,

@@ -5,50 +5,25 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import lynis
 import pytest
-from again import play
+from again import play, restart
 from jobs import Jobs
 from testbed import server
-from testbed.system import TestbedError
 
 # The server itself, without its sites: a run of all takes minutes here.
 HOST = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"], "molecule/hardening/host.yml")
 # What an index of Lynis is at least.
 INDEX = 85
-# cloud-init as a provider's image has it, which lets passwords in and is not done when sshd is.
-SEED = """#cloud-config
-ssh_pwauth: true
-disable_root: false
-ssh_deletekeys: false
-preserve_hostname: true
-locale: false
-apt: {preserve_sources_list: true}
-runcmd: [[sleep, "60"], [touch, /root/first-boot-is-done]]
-"""
 
 
 @pytest.fixture(scope="module")
 def jobs(host: Any) -> Jobs:
     return Jobs(host.backend.get_hostname())
-
-
-def restarted(jobs: Jobs, restart: Callable[[], Any]) -> None:
-    """Returns once the server answers again."""
-
-    def boot() -> str:
-        try:
-            return jobs.root("cat /proc/sys/kernel/random/boot_id", check=False)
-        except TestbedError:
-            return ""
-
-    before = boot()
-    restart()
-    jobs.wait_for(boot, lambda seen: seen not in ("", before))
 
 
 def test_the_kernel_is_set(host: Any) -> None:
@@ -103,7 +78,7 @@ def test_the_clock_is_kept(host: Any, jobs: Jobs, clock: str) -> None:
 
 def test_the_window_restarts_the_server_for_an_update(jobs: Jobs) -> None:
     jobs.root("echo linux-image-cloud-amd64 >/run/reboot-required.pkgs; touch /run/reboot-required")
-    restarted(jobs, lambda: jobs.root("systemctl start --no-block groundcrew-reboot.service"))
+    restart(jobs.name, "systemctl start --no-block groundcrew-reboot.service")
     jobs.wait_for(lambda: jobs.root("systemctl is-system-running --wait", check=False) == "running")
     assert jobs.visitor.get(f"{jobs.url}/").status == 200
     jobs.wait_for(lambda: len(jobs.workers()) == 5)
@@ -120,19 +95,3 @@ def test_the_window_restarts_the_server_for_an_update(jobs: Jobs) -> None:
     jobs.root("systemctl start groundcrew-reboot.service")
     assert json.loads(jobs.root("cat /var/lib/groundcrew/reboot.json"))["window"]["did"] in ("nothing", "restart")
     assert jobs.root("cat /proc/sys/kernel/random/boot_id") == boot
-
-
-def test_a_first_boot_as_of_a_provider_opens_nothing(host: Any, jobs: Jobs) -> None:
-    jobs.root("apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install cloud-init >/dev/null 2>&1")
-    jobs.root(
-        "mkdir -p /var/lib/cloud/seed/nocloud && cd /var/lib/cloud/seed/nocloud && cat >user-data"
-        " && echo 'instance-id: machine' >meta-data && echo 'datasource_list: [NoCloud]' >/etc/cloud/cloud.cfg.d/99-seed.cfg"
-        " && echo 'network: {config: disabled}' >/etc/cloud/cloud.cfg.d/99-network.cfg",
-        SEED,
-    )
-    restarted(jobs, lambda: jobs.root("systemctl reboot", check=False))
-    # It is waited for: what it does while we are at work would come in between.
-    assert "changed=0" in play(host, HOST)
-    jobs.root("test -e /root/first-boot-is-done")
-    assert "PasswordAuthentication yes" in jobs.root("cat /etc/ssh/sshd_config.d/50-cloud-init.conf")
-    assert "passwordauthentication no" in jobs.root("sshd -T").splitlines()
