@@ -48,6 +48,8 @@ BY_NAME = ("machine",)
 PASSED, FAILED, TOO_LATE = "passed", "FAILED", "FAILED, not over at the deadline"
 LEFT_OUT, BROKEN_OFF = "LEFT OUT, there was no time", "BROKEN OFF at the deadline"
 NOT_RUN = (LEFT_OUT, BROKEN_OFF)
+# A test of pytest's, or a server of Ansible's.
+FAILURE = re.compile(r" (FAILED|ERROR) +\[ *\d+%\]$|\b(failed|unreachable)=[1-9]", re.MULTILINE)
 LINES_OF_A_FAILURE = 12
 LONGEST_LINE = 500
 
@@ -105,8 +107,8 @@ def run(name: str, beside: str, deadline: float | None, before: list[Outcome]) -
         "MOLECULE_GLOB": "molecule/*/molecule.yml",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "GROUNDCREW_SCENARIOS": beside,
-        # Where time is short one failure tells enough, and what is broken off later has not hidden any.
-        "PYTEST_ADDOPTS": "--exitfirst" if deadline else os.environ.get("PYTEST_ADDOPTS", ""),
+        # Where time is short one failure tells enough.
+        "PYTEST_ADDOPTS": f"{os.environ.get('PYTEST_ADDOPTS', '')} {'--exitfirst' if deadline else ''}",
         "PY_COLORS": "0",
         "ANSIBLE_FORCE_COLOR": "0",
     }
@@ -122,7 +124,7 @@ def run(name: str, beside: str, deadline: float | None, before: list[Outcome]) -
                     return FAILED if process.wait(end and max(0, end - time.time())) else PASSED
                 except subprocess.TimeoutExpired:
                     os.killpg(process.pid, signal.SIGKILL)
-                    return BROKEN_OFF if name in LAST else TOO_LATE
+                    return BROKEN_OFF if name in LAST and not FAILURE.search(log.read_text()) else TOO_LATE
 
         # molecule keeps its state per scenario; a run that was killed must not make the next one skip a step.
         molecule("reset")

@@ -61,5 +61,6 @@ def restart(name: str, script: str = "systemctl reboot") -> None:
             return ""
 
     before = boot()
+    assert before
     server.root(name, script, check=False)
     assert wait(lambda: boot() not in ("", before), 900)

@@ -32,10 +32,11 @@ def host_measures(measures: Sequence[Mapping[str, t.Any]]) -> dict[str, list[t.A
             found["units"] += [
                 {"name": unit["name"], "state": "stopped", "enabled": False} for unit in measure.get("units", [])
             ]
-    known = {"/etc", *(directory["path"] for directory in found["directories"])}
+    # Measures may share one; what they say of it counts more than that files are in it.
+    directories = {path: {"path": path} for path in _directories(found["files"]) if path != "/etc"}
+    directories |= {directory["path"]: directory for directory in found["directories"]}
     return found | {
-        "directories": found["directories"]
-        + [{"path": path} for path in _directories(found["files"]) if path not in known],
+        "directories": list(directories.values()),
         "exclusive": _directories([file for measure in measures for file in measure.get("files", [])]),
     }
 

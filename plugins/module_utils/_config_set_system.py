@@ -173,7 +173,10 @@ class System:
 
     def make_state(self) -> None:
         """The directories of our own book-keeping. They hold old copies of secret files: root's alone."""
-        os.makedirs(self.state_directory, mode=0o755, exist_ok=True)
+        if not os.path.isdir(self.state_directory):
+            os.makedirs(self.state_directory, exist_ok=True)
+            # Whatever the umask of who called: users of apps and nginx have files below it.
+            os.chmod(self.state_directory, 0o755)  # noqa: S103
         for path in (self.sets, self.pending):
             os.makedirs(path, mode=0o700, exist_ok=True)
             os.chmod(path, 0o700)

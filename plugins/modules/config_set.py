@@ -97,6 +97,7 @@ options:
           - Octal permissions as a quoted string.
           - Without it a new directory gets V("0755"). One that exists keeps what it has, because other programs and
             administrators close some of C(/etc) further, but loses the right of group and others to write to it.
+          - Owner and group are set all the same.
         type: str
   exclusive:
     description:

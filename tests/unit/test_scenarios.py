@@ -20,6 +20,10 @@ changed: [localhost]
 """
 
 
+# Seconds since 1970, in the year 2096.
+LATER = 4e9
+
+
 def over(name: str, seconds: float, verdict: str = PASSED) -> Outcome:
     return Outcome(name, verdict, seconds, Path())
 
@@ -81,14 +85,32 @@ def test_what_comes_last_and_takes_longer_than_it_should_is_broken_off(
     assert scenarios.run("projects", "all", time.time() + 0.5, []).verdict == BROKEN_OFF
 
 
-@pytest.mark.parametrize(("deadline", "options"), [(time.time() + 10**6, "--exitfirst\n"), (None, "--durations=9\n")])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "tests/test_x.py::test_it[ansible://server] FAILED [ 8%]",
+        "tests/test_x.py::test_it[ansible://server] ERROR [100%]",
+        "server : ok=13   changed=0    unreachable=0    failed=1    skipped=5",
+        "server : ok=13   changed=0    unreachable=1    failed=0    skipped=5",
+    ],
+)
+def test_what_is_broken_off_after_a_failure_has_failed(logs: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    monkeypatch.setitem(SECONDS, "projects", 0)
+    passed = "tests/test_x.py::test_that_FAILED [ansible://server] PASSED [ 8%]\nserver : ok=1 unreachable=0 failed=0"
+    (logs / "molecule").write_text(f'#!/bin/sh\n[ "$1" != test ] || {{ echo "{passed}\n{line}"; sleep 2; }}\n')
+    assert scenarios.run("projects", "all", time.time() + 0.5, []).verdict == TOO_LATE
+
+
+@pytest.mark.parametrize(
+    ("deadline", "options"), [(LATER, ["--durations=9", "--exitfirst"]), (None, ["--durations=9"])]
+)
 def test_where_time_is_short_the_first_failure_is_the_last(
-    logs: Path, monkeypatch: pytest.MonkeyPatch, deadline: float | None, options: str
+    logs: Path, monkeypatch: pytest.MonkeyPatch, deadline: float | None, options: list[str]
 ) -> None:
     monkeypatch.setenv("PYTEST_ADDOPTS", "--durations=9")
     (logs / "molecule").write_text('#!/bin/sh\n[ "$1" != test ] || echo "$PYTEST_ADDOPTS"\n')
     scenarios.run("projects", "all", deadline, [])
-    assert (logs / "projects.log").read_text() == options
+    assert (logs / "projects.log").read_text().split() == options
 
 
 def test_without_a_deadline_nothing_is_left_out(logs: Path) -> None:

@@ -179,10 +179,6 @@ def test_packages_of_the_site_and_of_the_measures_are_one_list(rendered: dict[st
     }
 
 
-def test_the_keys_of_users_can_be_read_by_sshd(rendered: dict[str, Any]) -> None:
-    assert {"path": "/etc/ssh/authorized_keys.d", "mode": "0755"} in rendered["admin"]["parts"]["directories"]
-
-
 def test_where_debsums_stays_installed_its_job_does_nothing_by_itself(rendered: dict[str, Any]) -> None:
     assert file(rendered, "plain", "default/debsums") == "CRON_CHECK=weekly\n"
     assert file(rendered, "unchecked", "default/debsums") == "CRON_CHECK=never\n"

@@ -67,6 +67,7 @@ NOTHING: dict[str, Any] = {
                     "directories": [{"path": "/etc/a.d", "mode": "0755"}],
                     "files": [{"content": "", "dest": "/etc/a.d/x"}, {"content": "", "dest": "/etc/b.d/x"}],
                 },
+                {"wanted": True, "directories": [{"path": "/etc/a.d", "mode": "0755"}]},
                 {"wanted": False, "directories": [{"path": "/etc/c.d"}]},
             ],
             {
