@@ -48,11 +48,13 @@ class Attacker:
         self.run(f"ssh {options} nobody-we-know@{self.server} true")
 
     def ask(self, path: str, method: str = "GET") -> int:
-        """The status that a request gets; 0 where there is no answer."""
-        where = f"[{self.server}]" if ":" in self.server else self.server
+        """The status with which a site of the server answers, by its name and over TLS; 0 where there is no answer."""
+        site = self.host.check_output("nginx -T 2>/dev/null | grep -om1 'server_name [^ ;]*test' | cut -d' ' -f2")
         code = (
-            f"import http.client as c; h = c.HTTPConnection('{where}', timeout=5); "
-            f"h.request('{method}', '{path}'); print(h.getresponse().status)"
+            "import http.client, socket, ssl; "
+            f"site = http.client.HTTPSConnection('{site}', context=ssl._create_unverified_context()); "
+            f"site._create_connection = lambda *_: socket.create_connection(('{self.server}', 443), timeout=20); "
+            f"site.request('{method}', '{path}'); print(site.getresponse().status)"
         )
         return int(self.run("python3", "-c", code).stdout or 0)
 

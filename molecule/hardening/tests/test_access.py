@@ -6,11 +6,14 @@ go by SSH.
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,34 @@ from typing import Any
 import pytest
 from again import command, wait
 from testbed import server
+from testbed.system import need
 
 HOST = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"], "host.yml")
 STRANGER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHcwWJ0oDf6Wn4iVtqUPp7VyZ5Q0mHnJrG1YxqPZQxXt stranger@example.com"
+# Holds the lock that apt waits for.
+BUSY = """import fcntl, time
+with open("/var/lib/dpkg/lock-frontend", "w") as file:
+    fcntl.lockf(file, fcntl.LOCK_EX)
+    time.sleep(600)
+"""
 ELSEWHERE = ["203.0.113.0/24"]
+# The files of each part of the way in, and what switches it off.
+OFF: dict[str, tuple[Any, list[str]]] = {
+    "host_ssh": (
+        False,
+        ["/etc/ssh/sshd_config.d/00-groundcrew.conf", "/usr/local/lib/groundcrew/groundcrew-sshd-check"],
+    ),
+    "host_firewall": (False, ["/etc/groundcrew/firewall.nft", "/etc/systemd/system/groundcrew-firewall.service"]),
+    "host_admin_user": (
+        "",
+        [
+            "/etc/sudoers.d/groundcrew-admin",
+            "/etc/tmpfiles.d/groundcrew-admin.conf",
+            "/etc/ssh/authorized_keys.d/admin",
+            "/etc/ssh/sshd_config.d/05-groundcrew-keys.conf",
+        ],
+    ),
+}
 # Root is kept out; a change that nobody confirms is taken back as soon as that is possible.
 WANTED = {"host_ssh_root_login": False, "host_access_hold": 20}
 
@@ -65,10 +92,10 @@ class Owner:
         said = self.converge(**changed)
         assert "changed=0" in said, said
 
-    def ssh(self, user: str, *words: str, port: int = 22) -> subprocess.CompletedProcess[str]:
+    def ssh(self, user: str, *words: str, port: int = 22, key: Path = server.KEY) -> subprocess.CompletedProcess[str]:
         options = ["BatchMode=yes", "IdentitiesOnly=yes", "ConnectTimeout=5", "StrictHostKeyChecking=no"]
         options += ["UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ControlPath=none"]
-        argv = ["ssh", "-i", str(server.KEY), "-p", str(port), *(f"-o{option}" for option in options)]
+        argv = ["ssh", "-i", str(key), "-p", str(port), *(f"-o{option}" for option in options)]
         return subprocess.run(
             [*argv, f"{user}@{self.address}", *words], capture_output=True, text=True, check=False, timeout=30
         )
@@ -101,7 +128,33 @@ def test_the_admin_user_gets_in_and_nobody_else(owner: Owner) -> None:
     refused = owner.ssh("root", "true")
     assert refused.returncode == 255
     assert "Permission denied (publickey)" in refused.stderr
-    assert not owner.gets_in("www-data")
+
+
+def test_who_is_not_named_is_kept_out_with_a_good_key_as_well(owner: Owner) -> None:
+    owner.root(
+        "useradd --create-home --shell /bin/sh bob && install -d -m 700 -o bob -g bob /home/bob/.ssh"
+        " && install -m 600 -o bob -g bob /root/.ssh/authorized_keys /home/bob/.ssh/"
+    )
+    try:
+        assert owner.ssh("bob", "true").returncode == 255
+        owner.converge(host_ssh_allow_users=["bob"])
+        assert owner.ssh("bob", "true").returncode == 0
+    finally:
+        owner.root("userdel --remove bob", check=False)
+        owner.converge()
+
+
+def test_no_way_is_closed_before_the_admin_user_gets_in(owner: Owner) -> None:
+    owner.converge(host_ssh_root_login=True)
+    foreign = "/etc/ssh/sshd_config.d/01-foreign.conf"
+    owner.root(f"echo 'DenyUsers admin' >{foreign}; systemctl reload ssh")
+    try:
+        assert "nothing was touched" in owner.converge(fails=True)
+        assert owner.gets_in("root")
+    finally:
+        owner.root(f"rm {foreign}; systemctl reload ssh")
+    owner.converge()
+    assert not owner.gets_in("root")
 
 
 def test_a_run_finds_its_way_and_changes_nothing(owner: Owner) -> None:
@@ -119,13 +172,19 @@ def test_who_gets_in_and_cannot_become_root_is_passed_over(owner: Owner) -> None
     assert not owner.gets_in("root")
 
 
-def test_the_keys_are_those_that_are_wanted(owner: Owner) -> None:
+def test_the_keys_are_those_that_are_wanted(owner: Owner, tmp_path: Path) -> None:
+    other = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other], check=True)
+    public = Path(f"{other}.pub").read_text().strip()
     owner.root(
-        f"install -d -m 700 -o admin -g admin /home/admin/.ssh; echo '{STRANGER}' >>/etc/ssh/authorized_keys.d/admin"
+        f"install -d -m 700 -o admin -g admin /home/admin/.ssh; echo '{public}' | tee -a /etc/ssh/authorized_keys.d/admin"
+        " >/home/admin/.ssh/authorized_keys; chown admin: /home/admin/.ssh/authorized_keys"
     )
+    assert owner.ssh("admin", "true", key=other).returncode == 0
     said = owner.converge(host_admin_keys=[f"{server.KEY}.pub"])
     assert "changed=1" in said
-    assert "stranger" not in owner.root("cat /etc/ssh/authorized_keys.d/admin")
+    assert owner.gets_in()
+    assert owner.ssh("admin", "true", key=other).returncode == 255
 
 
 def test_what_sshd_does_is_what_was_written(owner: Owner) -> None:
@@ -135,6 +194,18 @@ def test_what_sshd_does_is_what_was_written(owner: Owner) -> None:
     owner.root("rm /etc/ssh/sshd_config.d/50-cloud-init.conf; systemctl reload ssh")
     for line in ("passwordauthentication no", "permitrootlogin no", "x11forwarding no", "allowusers admin"):
         assert line in effective.splitlines()
+
+
+def test_what_sshd_does_for_some_users_alone_is_seen_too(owner: Owner) -> None:
+    foreign = "/etc/ssh/sshd_config.d/90-foreign.conf"
+    owner.root(f"printf 'Match User root\nPermitRootLogin yes\n' >{foreign}")
+    try:
+        said = owner.converge(fails=True, host_ssh_settings={"LoginGraceTime": 25})
+        assert 'sshd does not take "PermitRootLogin no" for the user root' in said
+        assert owner.root("sshd -T | grep logingracetime") == "logingracetime 30"
+    finally:
+        owner.root(f"rm {foreign}; systemctl reload ssh")
+    owner.changes_nothing()
 
 
 @pytest.mark.parametrize(
@@ -157,6 +228,17 @@ def test_a_lock_out_heals_itself(owner: Owner, change: dict[str, Any]) -> None:
     owner.changes_nothing()
 
 
+def test_a_port_that_is_closed_elsewhere_is_left_again(owner: Owner) -> None:
+    chain = "nft 'add chain inet theirs input { type filter hook input priority -10 ; }'"
+    owner.root(f"nft add table inet theirs; {chain}; nft add rule inet theirs input tcp dport 2200 drop")
+    try:
+        assert "The server has taken it back" in owner.converge(fails=True, host_ssh_port=2200)
+        assert owner.gets_in()
+    finally:
+        owner.root("nft delete table inet theirs")
+    owner.changes_nothing()
+
+
 def test_what_sshd_rejects_never_stands(owner: Owner) -> None:
     said = owner.converge(fails=True, host_ssh_settings={"Colour": "blue"})
     assert "nothing was touched" in said
@@ -164,13 +246,27 @@ def test_what_sshd_rejects_never_stands(owner: Owner) -> None:
     assert owner.gets_in()
 
 
-@pytest.mark.parametrize("after", ["", "systemctl reboot"], ids=["killed", "killed, and the server restarted"])
-def test_a_run_that_dies_in_the_middle_is_taken_back(owner: Owner, after: str) -> None:
-    run = owner.run(host_firewall_ssh_from=ELSEWHERE)
+# Each is under way once the server has done this, and its timer runs.
+SHUT = "nft list ruleset | grep -q 203.0.113"
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "done", "after"),
+    [
+        ({"host_admin_keys": [STRANGER]}, "host", "grep -q stranger /etc/ssh/authorized_keys.d/admin", ""),
+        ({"host_ssh_port": 2200}, "access", "ss -Hltn sport = :2200 | grep -q .", ""),
+        ({"host_firewall_ssh_from": ELSEWHERE}, "access", SHUT, ""),
+        ({"host_firewall_ssh_from": ELSEWHERE}, "access", SHUT, "systemctl reboot"),
+    ],
+    ids=["keys", "port", "firewall", "firewall, and the server restarted"],
+)
+def test_a_run_that_dies_in_the_middle_is_taken_back(
+    owner: Owner, change: dict[str, Any], name: str, done: str, after: str
+) -> None:
     with subprocess.Popen(
-        **run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        **owner.run(**change), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as operator:
-        shut = "test -e /etc/systemd/system/groundcrew-revert-access.timer && nft list ruleset | grep -q 203.0.113"
+        shut = f"test -e /etc/systemd/system/groundcrew-revert-{name}.timer && {done}"
         assert wait(lambda: owner.root(f"{shut} && echo yes", check=False) == "yes", 240)
         os.killpg(operator.pid, signal.SIGKILL)
     assert not owner.gets_in()
@@ -182,10 +278,24 @@ def test_a_run_that_dies_in_the_middle_is_taken_back(owner: Owner, after: str) -
     owner.changes_nothing()
 
 
-def test_sshd_moves_to_another_port_and_back(owner: Owner) -> None:
+@pytest.fixture(params=["ssh.service", "ssh.socket"])
+def listener(owner: Owner, request: pytest.FixtureRequest) -> Iterator[str]:
+    """What listens for sshd: the service, as Debian has it, or systemd."""
+    swap = "systemctl disable --quiet --now {0}; systemctl enable --quiet --now {1}"
+    if request.param == "ssh.socket":
+        owner.root(swap.format("ssh.service", "ssh.socket"))
+    yield request.param
+    if request.param == "ssh.socket":
+        owner.root(swap.format("ssh.socket", "ssh.service"))
+
+
+def test_sshd_moves_to_another_port_and_back(owner: Owner, listener: str) -> None:
     owner.converge(host_ssh_port=2200)
     assert owner.gets_in(port=2200)
     assert not owner.gets_in(port=22)
+    assert owner.root("systemctl is-active ssh.service ssh.socket", check=False).split() == (
+        ["active", "inactive"] if listener == "ssh.service" else ["inactive", "active"]
+    )
     owner.changes_nothing(host_ssh_port=2200)
     # Who asks by the old port is let in again only after this.
     owner.inventory.write_text(
@@ -270,15 +380,14 @@ def test_what_others_flush_comes_back(owner: Owner) -> None:
 
 
 def test_switched_off_they_leave_no_trace(owner: Owner) -> None:
-    owner.converge(host_ssh_root_login=True)
-    owner.converge(host_ssh=False, host_firewall=False, host_admin_user="", host_ssh_root_login=True)
-    assert (
-        owner.root(
-            "ls /etc/ssh/sshd_config.d /etc/sudoers.d /etc/ssh/authorized_keys.d | grep -i groundcrew", check=False
-        )
-        == ""
-    )
-    assert owner.root("ls /etc/systemd/system /etc/groundcrew | grep -i 'firewall'", check=False) == ""
+    off: dict[str, Any] = {"host_ssh_root_login": True}
+    owner.converge(**off)
+    for switch, (value, files) in OFF.items():
+        assert owner.root(f"ls -d {' '.join(files)}").split() == sorted(files)
+        off[switch] = value
+        owner.converge(**off)
+        assert owner.root(f"ls -d {' '.join(files)} 2>/dev/null", check=False) == ""
+    owner.changes_nothing(**off)
     assert owner.root("nft list tables | grep -c 'inet groundcrew'", check=False) == "0"
     assert owner.gets_in("root")
     # sshd reads it as who logs in.
@@ -287,19 +396,57 @@ def test_switched_off_they_leave_no_trace(owner: Owner) -> None:
     assert owner.gets_in()
 
 
-def test_an_image_without_python_gets_it() -> None:
-    """On a server of its own, because much goes along when python goes."""
-    inventory = server.up("hardening-fresh")
-    try:
-        server.root(
-            "hardening-fresh", "DEBIAN_FRONTEND=noninteractive apt-get -qq -y purge python3-minimal >/dev/null 2>&1"
-        )
-        assert server.root("hardening-fresh", "command -v python3", check=False) == ""
-        argv = ["ansible-playbook", f"--inventory={inventory}", "groundcrew.django.connect"]
-        said = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
-        assert "installing python3" in said
-        assert "changed=1" in said
-        assert server.root("hardening-fresh", "command -v python3") == "/usr/bin/python3"
-        assert "changed=0" in subprocess.run(argv, capture_output=True, text=True, check=False).stdout
-    finally:
-        server.down("hardening-fresh")
+@pytest.fixture(scope="module", params=["bookworm", "trixie"])
+def fresh(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A server of its own, as a provider may hand it over: without python, because much goes along when python goes."""
+    name = f"hardening-fresh-{request.param}"
+    server.up(name, request.param)
+    server.root(name, "DEBIAN_FRONTEND=noninteractive apt-get -qq -y purge python3-minimal >/dev/null 2>&1")
+    yield name
+    server.down(name)
+
+
+def test_an_image_without_python_gets_it(fresh: str) -> None:
+    assert server.root(fresh, "command -v python3", check=False) == ""
+    argv = ["ansible-playbook", f"--inventory={server.folder(fresh)}/hosts.yml", "groundcrew.django.connect"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+    assert "installing python3" in said
+    assert "changed=1" in said
+    assert server.root(fresh, "command -v python3") == "/usr/bin/python3"
+    assert "changed=0" in subprocess.run(argv, capture_output=True, text=True, check=False).stdout
+
+
+def test_who_comes_with_a_password_leaves_a_key_and_waits_for_apt(fresh: str, tmp_path: Path) -> None:
+    need("sshpass", "sshpass")
+    password, address = "Tq7-vase-Mond-9", server.address(fresh)
+    server.root(
+        fresh,
+        f"echo root:{password} | chpasswd; rm /root/.ssh/authorized_keys;"
+        " printf 'PermitRootLogin yes\nPasswordAuthentication yes\n' >/etc/ssh/sshd_config.d/50-provider.conf;"
+        " systemctl reload ssh",
+    )
+    # As a fresh server has it, which looks for updates as soon as it is up.
+    server.root(fresh, "cat >/run/busy.py; systemd-run --quiet --unit=busy python3 /run/busy.py", BUSY)
+    inventory = tmp_path / "hosts.yml"
+    options = f"-o IdentitiesOnly=yes -o UserKnownHostsFile={tmp_path}/known_hosts -o StrictHostKeyChecking=accept-new"
+    inventory.write_text(
+        f"all:\n  hosts:\n    {fresh}:\n      ansible_host: {address}\n      ansible_user: root\n"
+        f"      ansible_password: {password}\n      ansible_ssh_private_key_file: {server.KEY}\n"
+        f"      ansible_ssh_common_args: {options}\n"
+    )
+    wanted = json.dumps({"host_admin_keys": [f"{server.KEY}.pub"]})
+    argv = ["ansible-playbook", f"--inventory={inventory}", f"--extra-vars={wanted}", str(HOST)]
+    said = ""
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as operator:
+        for line in operator.stdout or []:
+            said += line
+            if "TASK" in line and "Install the packages of the whole site" in line:
+                time.sleep(10)
+                server.root(fresh, "systemctl stop busy")
+    assert operator.returncode == 0, said
+    assert password not in said
+    argv = ["ssh", "-i", str(server.KEY), *shlex.split(options), f"admin@{address}", "sudo true"]
+    assert subprocess.run(argv, check=False).returncode == 0
+    argv = ["sshpass", "-p", password, "ssh", *shlex.split(options), "-o", "PubkeyAuthentication=no", f"root@{address}"]
+    refused = subprocess.run([*argv, "true"], capture_output=True, text=True, check=False)
+    assert "Permission denied (publickey)" in refused.stderr

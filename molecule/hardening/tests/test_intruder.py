@@ -13,6 +13,14 @@ import pytest
 from testbed import server
 
 PORT = 8099
+# How he is kept from things that are there; of what he does not find, TRIED says where root finds it.
+REFUSALS = {"PermissionError", "OSError", "FileNotFoundError", "OperationalError", "CalledProcessError"}
+TRIED = """
+/srv/guestbook/current/code/manage.py /srv/guestbook/current/venv/lib/python*/site-packages/django/__init__.py
+/etc/groundcrew/guestbook/*.env /etc/groundcrew/guestbook/secrets /srv/neighbour/current/code
+/srv/neighbour/shared/media /etc/groundcrew/neighbour /srv/neighbour/current/run/web.sock
+/etc/groundcrew/tls/guestbook/privkey.pem /home/admin /usr/bin/sudo /usr/bin/unshare /usr/bin/systemctl
+"""
 # Each answers with what went wrong, or with nothing where nothing did.
 CODE = """
 import glob, json, os, socket, subprocess, sys, time
@@ -109,9 +117,11 @@ def test_the_code_works_where_it_is_meant_to(intruder: dict[str, Any]) -> None:
     assert intruder["own role"] == "done: ('guestbook',)"
 
 
-def test_he_gets_at_nothing_else(intruder: dict[str, Any]) -> None:
-    done = {what: said for what, said in intruder.items() if str(said).startswith("done") and what != "own role"}
-    assert done == {}
+def test_he_gets_at_nothing_else(host: Any, intruder: dict[str, Any]) -> None:
+    host.check_output(f"ls -d {' '.join(TRIED.split())}")
+    tried = {what: said for what, said in intruder.items() if isinstance(said, str) and what != "own role"}
+    assert len(tried) > 15
+    assert {what: said for what, said in tried.items() if said not in REFUSALS} == {}
 
 
 def test_he_sees_and_becomes_nobody_else(intruder: dict[str, Any]) -> None:

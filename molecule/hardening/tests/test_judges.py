@@ -6,11 +6,13 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import lynis
 import pytest
+from attacker import Attacker
 from testbed import pebble, server
 from testbed.system import CACHE, ROOT, locked, need, run
 
@@ -50,18 +52,28 @@ def judges() -> Path:
     return CACHE / "venv-judges" / "bin"
 
 
-@pytest.mark.parametrize("version", [4, 6])
-def test_nmap_finds_three_ports(name: str, version: int) -> None:
-    if not (address := server.address(name, version)):
-        pytest.skip("this container engine has no IPv6")
-    need("nmap", "nmap")
+@pytest.fixture
+def nmap(host: Any, name: str, request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]:
+    """Looks at the server from this machine; by IPv6, where the engine gives containers none, from a neighbour's."""
+    if address := server.address(name, request.param):
+        need("nmap", "nmap")
+        yield lambda *options: run("nmap", *options, address)
+        return
+    host.check_output("command -v nmap || apt-get install -qq --no-install-recommends nmap")
+    neighbour = Attacker(host, 9, ipv6=True)
+    yield lambda *options: str(neighbour.run("nmap", *options, neighbour.server).stdout)
+    neighbour.leave()
+
+
+@pytest.mark.parametrize(("nmap", "version"), [(4, 4), (6, 6)], indirect=["nmap"], ids=["ipv4", "ipv6"])
+def test_nmap_finds_three_ports(nmap: Callable[..., str], version: int) -> None:
     # A port without an answer is tried again and again, unless it is told not to.
     speed = [f"-{version}", "-Pn", "-n", "-T5", "--max-retries=1", "--min-rate=2000", "-oG", "-"]
-    tcp = run("nmap", *speed, "-p-", address)
+    tcp = nmap(*speed, "-p-")
     assert set(re.findall(r"(\d+)/open/tcp", tcp)) == {"22", "80", "443"}
-    # Something that answers is open; of what is silent nmap cannot tell, and says so in other words.
-    udp = run("nmap", *speed, "-sU", "--top-ports=200", address)
-    assert re.findall(r"(\d+)/open/udp", udp) == []
+    # What answers is open, and without a firewall all else is closed; of what is silent nmap cannot tell which.
+    udp = nmap(*speed, "-sU", "--top-ports=200")
+    assert "Ignored State: open|filtered (200)" in udp
 
 
 def test_sslyze_finds_mozillas_intermediate_profile(judges: Path, name: str, address: str, tmp_path: Path) -> None:
@@ -125,7 +137,8 @@ def test_gixy_finds_nothing(judges: Path, name: str, tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert json.loads(done.stdout or "[]") == [], done.stdout + done.stderr
+    # A configuration that it cannot read is no finding either.
+    assert (done.returncode, json.loads(done.stdout)) == (0, []), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("unit", ["nginx.service", "postgresql@*-main.service", "redis-server@cache.service"])

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.groundcrew.django.tests.unit.rendering import play
 
 ALL_OFF = {
+    "host_journal_max_use": "",
     "host_fail2ban": False,
     "host_upgrades": False,
     "host_restarts": False,
@@ -152,7 +153,6 @@ def test_what_is_off_has_no_file_and_no_package_and_its_units_are_stopped(render
         "/etc/default/locale",
         "/etc/localtime",
         "/etc/sysusers.d/groundcrew.conf",
-        "/etc/systemd/journald.conf.d/10-groundcrew.conf",
         "/etc/timezone",
     }
     assert rendered[case]["packages"] == []
