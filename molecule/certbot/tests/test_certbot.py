@@ -118,9 +118,24 @@ def test_the_timer_fetches_it_once_the_name_leads_here(
     until(lambda: domains(certificate(visitor, "later")) == {names[2]}, 10)
 
 
+def exposure(host: Any, unit: str) -> float:
+    said = host.check_output(f"systemd-analyze security --no-pager {unit} | tail -1")
+    return float(said.split(": ")[1].split()[0])
+
+
 def test_its_unit_is_in_a_sandbox(host: Any) -> None:
-    said = host.check_output("systemd-analyze security --no-pager groundcrew-certificates.service | tail -1")
-    assert float(said.split(": ")[1].split()[0]) <= 2.0
+    assert exposure(host, "groundcrew-certificates.service") <= 2.0
+
+
+def test_certbots_own_unit_is_in_a_light_sandbox_that_leaves_no_trace(host: Any) -> None:
+    assert exposure(host, "certbot.service") <= 7.0
+    converge(host, certbot_sandbox=False)
+    try:
+        assert exposure(host, "certbot.service") > 9.0
+        assert not host.file("/etc/systemd/system/certbot.service.d/20-groundcrew-sandbox.conf").exists
+    finally:
+        converge(host)
+    assert exposure(host, "certbot.service") <= 7.0
 
 
 def test_renewal_is_certbots_own_timer_and_goes_live(host: Any, visitor: Visitor) -> None:
