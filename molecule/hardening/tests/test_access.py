@@ -140,7 +140,7 @@ def test_who_is_not_named_is_kept_out_with_a_good_key_as_well(owner: Owner) -> N
         owner.converge(host_ssh_allow_users=["bob"])
         assert owner.ssh("bob", "true").returncode == 0
     finally:
-        owner.root("userdel --remove bob", check=False)
+        owner.root("userdel --force --remove bob", check=False)
         owner.converge()
 
 
