@@ -51,7 +51,7 @@ def wait(condition: Callable[[], bool], seconds: float = 300) -> bool:
 
 
 def restart(name: str, script: str = "systemctl reboot") -> None:
-    """Run what restarts a server, and return once that answers again."""
+    """Run what restarts a server, and return once that lets somebody in again."""
 
     def boot() -> str:
         try:
@@ -64,3 +64,4 @@ def restart(name: str, script: str = "systemctl reboot") -> None:
     assert before
     server.root(name, script, check=False)
     assert wait(lambda: boot() not in ("", before), 900)
+    assert wait(lambda: server.root(name, "systemctl is-active ssh.service", check=False) == "active")
