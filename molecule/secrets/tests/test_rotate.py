@@ -367,7 +367,7 @@ def test_no_run_leaves_a_module_with_its_arguments(jobs: Keeper) -> None:
     """Without pipelining, which is Ansible's default, each module is a file; here one that fails as well."""
     jobs.play("site", ansible_pipelining=False)
     jobs.play("site", fails=True, ansible_pipelining=False, redis_settings={"no-such-setting": "1"})
-    jobs.deploy("good-1", fails=True, ansible_pipelining=False, **FAILING)
+    jobs.rotate("secret_key", fails=True, ansible_pipelining=False, **FAILING)
     assert jobs.root("ls -d /home/admin/.ansible") == "/home/admin/.ansible"
     assert jobs.root("find /root /home /tmp /var/tmp -name 'ansible*tmp-*' -o -name 'AnsiballZ*'") == ""
 
