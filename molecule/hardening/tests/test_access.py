@@ -243,6 +243,18 @@ def test_a_port_that_is_closed_elsewhere_is_left_again(owner: Owner, closed: int
     owner.changes_nothing()
 
 
+def test_a_port_that_is_taken_is_left_again(owner: Owner) -> None:
+    """With it sshd does not start."""
+    owner.root("systemd-run --quiet --unit=taken python3 -m http.server --bind :: 2200")
+    try:
+        assert wait(lambda: owner.root("ss -Hltn sport = :2200") != "", 30)
+        assert "The old files are back" in owner.converge(fails=True, host_ssh_port=2200)
+        assert owner.gets_in()
+    finally:
+        owner.root("systemctl stop taken")
+    owner.changes_nothing()
+
+
 def test_what_sshd_rejects_never_stands(owner: Owner) -> None:
     said = owner.converge(fails=True, host_ssh_settings={"Colour": "blue"})
     assert "nothing was touched" in said
