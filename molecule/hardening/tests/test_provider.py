@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from again import play, restart
 from testbed import server
 
-HOST = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"], "molecule/hardening/host.yml")
+HOST = Path(__file__).parent.parent / "host.yml"
 # What lets passwords in, and is not done when sshd is.
 SEED = """#cloud-config
 ssh_pwauth: true
