@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from testbed.system import need
 from worktree import ROOT, collections
 
 EXAMPLE = ROOT / "inventories" / "example"
@@ -20,15 +21,18 @@ VAULT = {"vault_shop_smtp": "the smtp password", "vault_shop_deploy_key": "the p
 PASSWORD = "of the vault"
 
 
-def run(program: str, *arguments: str, cwd: Path) -> str:
-    found = shutil.which(program, path=str(Path(sys.executable).parent))
+def run(program: str, *arguments: str, cwd: Path, **more: str) -> str:
+    programs = str(Path(sys.executable).parent)
+    found = shutil.which(program, path=programs)
     assert found, f"{program} stands beside the Python that runs the tests"
     environment = {
         **os.environ,
+        "PATH": f"{programs}:{os.environ['PATH']}",
         "ANSIBLE_COLLECTIONS_PATH": str(collections()),
         "ANSIBLE_LOCAL_TEMP": str(cwd / "tmp"),
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_VAULT_PASSWORD_FILE": str(cwd / "password"),
+        **more,
     }
     result = subprocess.run(
         [found, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=120
@@ -74,6 +78,32 @@ def test_secrets_may_be_encrypted_one_by_one(inventory: Path, tmp_path: Path) ->
         yaml.safe_dump([{"hosts": "all", "gather_facts": False, "roles": ["groundcrew.django.preflight"]}])
     )
     assert "the {{ password }}" not in run("ansible-playbook", "-i", str(inventory), "play.yml", "-vvv", cwd=tmp_path)
+
+
+def test_sops_may_encrypt_the_secrets(inventory: Path, tmp_path: Path) -> None:
+    """As docs/security.md tells."""
+    (inventory / "group_vars" / "all" / "vault.yml").unlink()
+    secrets = inventory / "group_vars" / "all" / "vault.sops.yml"
+    secrets.write_text(yaml.safe_dump(VAULT))
+    need("openssh-client", "ssh-keygen")
+    key = tmp_path / ".ssh" / "id_ed25519"
+    key.parent.mkdir()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    recipient = key.with_suffix(".pub").read_text().strip()
+    run("sops", "encrypt", "--in-place", "--age", recipient, str(secrets), cwd=tmp_path)
+    assert not any(secret in secrets.read_text() for secret in VAULT.values())
+    (tmp_path / "ansible.cfg").write_text("[defaults]\nvars_plugins_enabled = host_group_vars, community.sops.sops\n")
+    task = {
+        "ansible.builtin.copy": {"content": "{{ django_app_secrets.shop }}", "dest": "found.json"},
+        "delegate_to": "localhost",
+        "no_log": True,
+    }
+    play = [{"hosts": "all", "gather_facts": False, "roles": ["groundcrew.django.preflight"], "tasks": [task]}]
+    (tmp_path / "play.yml").write_text(yaml.safe_dump(play))
+    output = run("ansible-playbook", "-i", str(inventory), "play.yml", "-vvv", cwd=tmp_path, HOME=str(tmp_path))
+    assert not any(secret in output for secret in VAULT.values())
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert {f"vault_shop_{name}": value for name, value in found.items()} == VAULT
 
 
 def test_it_holds_no_secret_and_no_address_of_somebody() -> None:
