@@ -275,10 +275,14 @@ def test_a_change_of_users_cuts_no_connection(host: Any) -> None:
 
 
 def test_lost_secrets_are_replaced(host: Any) -> None:
-    """As when somebody moves the data to another server and the secrets stay behind."""
+    """As when somebody moves the data to another server and the secrets stay behind; or wants a new administrator's."""
+    as_root = "REDISCLI_AUTH=%s redis-cli -p 6379 --user root PING 2>&1"
+    former = host.check_output("cat /etc/groundcrew/redis/admin_password")
+    assert host.check_output(as_root, former) == "PONG"
     host.check_output("rm -r /etc/groundcrew")
     converge(host)
     assert host.check_output("redis-admin cache PING") == "PONG"
+    assert "PONG" not in host.run(as_root, former).stdout
     assert ask(host, "PING") == "PONG"
 
 
