@@ -18,6 +18,7 @@ from testbed import server
 
 # The server itself, without its sites: a run of all takes minutes here.
 HOST = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"], "molecule/hardening/host.yml")
+SWAP = "/var/lib/groundcrew/swapfile"
 # What an index of Lynis is at least.
 INDEX = 85
 
@@ -35,8 +36,18 @@ def test_the_kernel_is_set(host: Any) -> None:
 
 
 def test_there_is_swap(host: Any) -> None:
-    assert "/var/lib/groundcrew/swapfile" in host.file("/proc/swaps").content_string
-    assert host.file("/var/lib/groundcrew/swapfile").mode == 0o600
+    assert SWAP in host.file("/proc/swaps").content_string
+    assert host.file(SWAP).mode == 0o600
+
+
+def test_swap_that_is_switched_off_leaves_no_trace(host: Any) -> None:
+    play(host, HOST, host_swap=False)
+    try:
+        assert SWAP not in host.file("/proc/swaps").content_string
+        assert not host.file(SWAP).exists
+    finally:
+        play(host, HOST)
+    assert SWAP in host.file("/proc/swaps").content_string
 
 
 def test_sandboxes_hold_with_a_kernel_of_their_own(host: Any, jobs: Jobs) -> None:
