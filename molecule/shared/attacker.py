@@ -40,7 +40,11 @@ class Attacker:
     def reaches(self, port: int) -> bool:
         """Whether he gets a connection, and of sshd also its first word."""
         wanted = 1 if port == 22 else 0
-        code = f"import socket; socket.create_connection(('{self.server}', {port}), timeout=2).recv({wanted})"
+        code = (
+            f"import socket; connection = socket.create_connection(('{self.server}', {port}), timeout=2); "
+            # The kernel answers at once, sshd of an emulated machine takes its time.
+            f"connection.settimeout(30); connection.recv({wanted})"
+        )
         return bool(self.run("python3", "-c", code).rc == 0)
 
     def log_in(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
+import ssl
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -15,6 +17,7 @@ from again import converge
 from visitor import Answer, Visitor
 
 LOGIN = "/accounts/login/"
+LARGE = "/srv/shop/releases/1/static/large.bin"
 NOTHING: dict[str, Any] = {
     "nginx_visitor_rate": "",
     "nginx_visitor_connections": 0,
@@ -121,6 +124,24 @@ def test_a_client_that_only_waits_is_cut_off(visitor: Visitor, begun: bytes) -> 
             answer = b""
         assert time.monotonic() - since < 15
         assert answer == b"" or answer.startswith(b"HTTP/1.1 408")
+
+
+def test_a_client_that_reads_nothing_is_cut_off(host: Any, visitor: Visitor) -> None:
+    # More than the buffers on the way take.
+    size = 64 * 1024 * 1024
+    host.check_output(f"truncate --size={size} {LARGE}")
+    try:
+        assert len(get(visitor, "/static/large.bin").body) == size
+        with visitor.connect("shop.test", tls=True, verify=False, timeout=20) as connection:
+            connection.sendall(b"GET /static/large.bin HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+            time.sleep(10)
+            read = len(connection.recv(1024))
+            with contextlib.suppress(ssl.SSLEOFError, ConnectionResetError):
+                while more := len(connection.recv(1024 * 1024)):
+                    read += more
+    finally:
+        host.check_output(f"rm {LARGE}")
+    assert 0 < read < size
 
 
 # ------------------------------------------------------------------------------------------------------------------ admin
