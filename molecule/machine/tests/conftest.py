@@ -6,4 +6,4 @@ import pytest
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: "test_provider" in item.nodeid)
+    items.sort(key=lambda item: item.path.name == "test_provider.py")
