@@ -7,6 +7,7 @@ from typing import Any
 
 # What is not asked, because the answer would be no measure.
 SKIPPED = {
+    "USB-3000": "USBGuard, eight points for what on a server locks out the keyboard of who comes to its rescue",
     "DBS-1884": "requirepass, which Redis ignores beside an ACL; every user has a password there",
     "DBS-1886": "renamed commands, where the ACL says which user may give which",
 }
